@@ -1,0 +1,6 @@
+"""Placeholder: written last."""
+
+
+def main() -> int:
+    """Nothing yet."""
+    return 0

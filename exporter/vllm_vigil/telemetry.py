@@ -1,0 +1,168 @@
+"""Facts about ourselves -> the second registry on /metrics. One method per fact; counters are born at 0.
+
+A part that has something to report is given the one `Telemetry` and calls a method named after the fact, so that the
+name of a metric stands in one place and the code that reports it reads as prose.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from vllm_vigil import __version__
+from vllm_vigil.clock import Clock
+from vllm_vigil.model import Incident, Outcome, Reading
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # `*_created` doubles every counter and tells Prometheus nothing
+
+
+class Telemetry:
+    """The sidecar's own metrics."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._build = self._gauge(
+            "vigil_build_info", "Version of vllm-vigil and of Python; always 1.", "version", "python"
+        )
+        self._build.labels(__version__, platform.python_version()).set(1)
+        self._up = self._gauge(
+            "vigil_source_up", "Whether the last reading of the source was good.", "source", "server"
+        )
+        self._age = self._gauge(
+            "vigil_source_age_seconds", "Time since the last good reading of the source.", "source", "server"
+        )
+        self._duration = self._gauge(
+            "vigil_source_duration_seconds", "How long the last reading of the source took.", "source", "server"
+        )
+        self._reload = Gauge(
+            "vigil_config_last_reload_successful",
+            "Whether the configuration in force is the one in the file; 0 after a bad reload.",
+            registry=self.registry,
+        )
+        self._reload.set(1)
+        self._lines = self._counter("vigil_log_lines_total", "Log lines read, by level.", "file", "level")
+        self._lag = self._gauge("vigil_log_lag_bytes", "Bytes written to the file and not yet judged.", "file")
+        self._lost = self._counter(
+            "vigil_log_lost_bytes_total", "Bytes of the file that may not have been read, by cause.", "file", "cause"
+        )
+        self._file_up = self._gauge("vigil_log_readable", "Whether the followed path can be read now.", "file")
+        self._events = self._counter("vigil_log_events_total", "Log records that a pattern recognised.", "event")
+        self._open = self._gauge("vigil_incidents_open", "Incidents open now.", "rule", "severity")
+        self._incidents = self._counter("vigil_incidents_total", "Incidents opened.", "rule")
+        self._pending = self._gauge("vigil_outbox_pending", "Notifications waiting to be delivered.", "channel")
+        self._oldest = self._gauge(
+            "vigil_outbox_oldest_seconds", "Age of the oldest notification waiting; 0 when none waits.", "channel"
+        )
+        self._deliveries = self._counter(
+            "vigil_deliveries_total", "Attempts at delivery, by how they ended.", "channel", "outcome"
+        )
+        self._dropped = self._counter(
+            "vigil_series_dropped_total", "Samples of a source that were not turned into series, by cause.", "cause"
+        )
+
+    # --- sources and series
+
+    def source_expected(self, source: str, server: str) -> None:
+        """A source that will be asked is down until it has answered."""
+        self._up.labels(source, server).set(0)
+
+    def source_read(self, reading: Reading) -> None:
+        """A source was asked; its age grows from the last good answer."""
+        key = (reading.source, reading.server)
+        self._up.labels(*key).set(0 if reading.error else 1)
+        self._duration.labels(*key).set(reading.duration_seconds)
+        if not reading.error:
+            at = reading.at
+            self._age.labels(*key).set_function(lambda: self._clock.monotonic() - at)
+
+    def source_gone(self, source: str, server: str) -> None:
+        """A source is no longer configured: its facts go with it."""
+        for gauge in (self._up, self._age, self._duration):
+            gauge.remove_by_labels({"source": source, "server": server})
+
+    def series_dropped(self, cause: str, count: int = 1) -> None:
+        """Samples were left out on purpose."""
+        self._dropped.labels(cause).inc(count)
+
+    # --- logs
+
+    def lines_read(self, file: str, level: str, count: int = 1) -> None:
+        """Lines of one level were read."""
+        self._lines.labels(file, level or "none").inc(count)
+
+    def log_lag(self, file: str, size_bytes: int) -> None:
+        """So many bytes wait to be read."""
+        self._lag.labels(file).set(size_bytes)
+
+    def log_lost(self, file: str, cause: str, size_bytes: int) -> None:
+        """Bytes were overwritten before we read them, or may have been."""
+        self._lost.labels(file, cause).inc(size_bytes)
+
+    def log_readable(self, file: str, *, readable: bool) -> None:
+        """The path can, or cannot, be opened and read."""
+        self._file_up.labels(file).set(int(readable))
+
+    def log_gone(self, file: str) -> None:
+        """The path is no longer followed."""
+        for gauge in (self._lag, self._file_up):
+            gauge.remove_by_labels({"file": file})
+
+    # --- events, incidents
+
+    def events_known(self, kinds: Iterable[str]) -> None:
+        """Every event that a pattern can give is counted from 0."""
+        for kind in kinds:
+            self._events.labels(kind)
+
+    def event_seen(self, kind: str) -> None:
+        """A pattern recognised a record."""
+        self._events.labels(kind).inc()
+
+    def rules_known(self, rules: Iterable[str]) -> None:
+        """Every rule's incidents are counted from 0."""
+        for rule in rules:
+            self._incidents.labels(rule)
+
+    def incident_opened(self, rule: str) -> None:
+        """An incident was opened."""
+        self._incidents.labels(rule).inc()
+
+    def incidents_open(self, incidents: Iterable[Incident]) -> None:
+        """These incidents are open now; rules without one show nothing older than this."""
+        self._open.clear()
+        for incident in incidents:
+            self._open.labels(incident.rule, incident.severity).inc()
+
+    # --- notifications
+
+    def channels_known(self, channels: Iterable[str]) -> None:
+        """Every outcome of every channel is counted from 0."""
+        for channel in channels:
+            self.outbox(channel, pending=0, oldest_seconds=0.0)
+            for outcome in Outcome:
+                self._deliveries.labels(channel, outcome)
+
+    def outbox(self, channel: str, *, pending: int, oldest_seconds: float) -> None:
+        """What waits for one channel."""
+        self._pending.labels(channel).set(pending)
+        self._oldest.labels(channel).set(oldest_seconds)
+
+    def attempted(self, channel: str, outcome: Outcome) -> None:
+        """One attempt at delivery ended."""
+        self._deliveries.labels(channel, outcome).inc()
+
+    # --- configuration
+
+    def reloaded(self, *, successful: bool) -> None:
+        """The configuration was read again."""
+        self._reload.set(int(successful))
+
+    def _gauge(self, name: str, text: str, *label_names: str) -> Gauge:
+        return Gauge(name, text, label_names, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *label_names: str) -> Counter:
+        return Counter(name, text, label_names, registry=self.registry)

@@ -1,0 +1,76 @@
+"""A call that may never return -> an awaited result, or a refusal while an earlier call has not come back.
+
+One daemon thread per worker. A wedged driver or disk then costs one thread and one source; it never delays the loop,
+the next call fails at once instead of queueing behind it, and process exit does not wait for it (a ThreadPoolExecutor
+would do all three).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from vllm_vigil.errors import WorkerBusy
+
+T = TypeVar("T")
+Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class Worker:
+    """Runs one call at a time, off the loop's thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call has not come back yet."""
+        return self._busy
+
+    async def run(self, call: Callable[[], T], timeout_seconds: float) -> T:
+        """Give the call's result or raise what it raised.
+
+        Raises `WorkerBusy` if an earlier call still holds the thread and `TimeoutError` when the time is up; the call
+        itself goes on then, and its result is thrown away.
+        """
+        if self._busy:
+            raise WorkerBusy(f"{self.name}: an earlier call has not come back yet")
+        self._start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._busy = True
+        self._jobs.put((call, loop, future))
+        return await asyncio.wait_for(future, timeout_seconds)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            call, loop, future = self._jobs.get()
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as caught:  # the thread must outlive any call; the caller gets what was raised
+                error = caught
+            if loop.is_closed():
+                return
+            loop.call_soon_threadsafe(self._deliver, future, result, error)
+
+    def _deliver(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+        self._busy = False
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
