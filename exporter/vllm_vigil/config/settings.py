@@ -1,0 +1,71 @@
+"""The one model of the configuration, composed of the Settings that each part declares beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from vllm_vigil.events.patterns import PatternSettings
+from vllm_vigil.exposition.web_config import WebSettings
+from vllm_vigil.incidents.rules import RuleSettings
+from vllm_vigil.lines.reader import LogSettings
+from vllm_vigil.notifications.settings import NotifySettings
+from vllm_vigil.sources.nvml import GpuSettings
+from vllm_vigil.sources.vllm import VllmSettings
+
+
+class OutputFormat(StrEnum):
+    """How we write our own log: for a person, as JSON, or as the place asks for."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    JSON = "json"
+    JOURNAL = "journal"
+
+
+class Level(StrEnum):
+    """The lowest level of our own log that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """Our own log, on standard error."""
+
+    level: Level = Level.INFO
+    format: OutputFormat = OutputFormat.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings(VllmSettings):
+    """One vLLM server: how to ask it, and where it writes its logs."""
+
+    logs: tuple[LogSettings, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. Every key has a default, so that an empty file is a good one."""
+
+    vllm: tuple[ServerSettings, ...] = (ServerSettings(),)
+    gpu: GpuSettings = field(default_factory=GpuSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+    patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
+    state_dir: Path | None = None
+    log: OutputSettings = field(default_factory=OutputSettings)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Two servers of one name would be one label `server`."""
+        seen: set[str] = set()
+        for server in self.vllm:
+            if server.label in seen:
+                yield "vllm", f"two servers are called {server.label!r}; give each a name of its own"
+            seen.add(server.label)

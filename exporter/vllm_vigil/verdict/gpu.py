@@ -1,0 +1,74 @@
+"""GPU series of one tick -> findings on the GPUs: lost, hot, throttled.
+
+A GPU is lost when NVML answers and no longer names one that it named before; while NVML itself is silent nothing is
+said, because a driver that is being upgraded is no lost GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vllm_vigil.model import Finding, Labels, Point, Reading, Snapshot, labels
+from vllm_vigil.verdict.onset import Onsets
+
+HARMFUL_REASONS = frozenset({"hw_slowdown", "hw_thermal_slowdown", "hw_power_brake", "sw_thermal_slowdown"})
+"""Clock-limiting reasons that are faults of cooling or power; the power cap and idling are ordinary life."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuThresholds:
+    """When a GPU is hot, and for how long heat or throttling must last before it is said."""
+
+    hot_celsius: float = 85.0
+    lasting_seconds: float = 300.0
+
+
+class GpuVerdict:
+    """Judges the GPUs of this host, tick by tick. Findings are of the host: their server is ""."""
+
+    def __init__(self, thresholds: GpuThresholds | None = None) -> None:
+        self._thresholds = thresholds or GpuThresholds()
+        self._onsets = Onsets()
+        self._known: dict[str, Labels] = {}
+
+    def judge(self, reading: Reading | None, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
+        """The findings of this tick; none before NVML has answered once."""
+        if reading is None or reading.error:
+            return ()
+        present = {_value(point, "uuid"): _which(point) for point in snapshot.points("gpu_info")}
+        self._known |= present
+        return (*self._lost(present, now), *self._hot(snapshot, now), *self._throttled(snapshot, now))
+
+    def _lost(self, present: dict[str, Labels], now: float) -> Iterator[Finding]:
+        for uuid, which in self._known.items():
+            since = self._onsets.since(("gpu_lost", uuid), now, holds=uuid not in present)
+            summary = f"GPU {dict(which).get('gpu')} ({uuid}) is no longer there"
+            yield Finding("gpu_lost", "", since is not None, since or now, summary, which)
+
+    def _hot(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
+        limit = self._thresholds.hot_celsius
+        for point in snapshot.points("gpu_temperature_celsius"):
+            if _value(point, "sensor") == "gpu":
+                summary = f"GPU {_value(point, 'gpu')} is at {point.value:.0f} °C, above {limit:.0f} °C"
+                yield self._lasting("gpu_hot", point, now, holds=point.value > limit, summary=summary)
+
+    def _throttled(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
+        for point in snapshot.points("gpu_throttle_active"):
+            reason = _value(point, "reason")
+            if reason in HARMFUL_REASONS:
+                summary = f"GPU {_value(point, 'gpu')} is slowed down: {reason}"
+                yield self._lasting("gpu_throttled", point, now, holds=point.value == 1.0, summary=summary)
+
+    def _lasting(self, rule: str, point: Point, now: float, *, holds: bool, summary: str) -> Finding:
+        since = self._onsets.since((rule, point.labels), now, holds=holds)
+        lasted = since is not None and now - since >= self._thresholds.lasting_seconds
+        return Finding(rule, "", lasted, since or now, summary, _which(point))
+
+
+def _which(point: Point) -> Labels:
+    return labels(gpu=_value(point, "gpu"), uuid=_value(point, "uuid"))
+
+
+def _value(point: Point, name: str) -> str:
+    return next((value for key, value in point.labels if key == name), "")

@@ -1,0 +1,24 @@
+"""Conditions that are true or false now -> since when they have been true without a break."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+
+class Onsets:
+    """The onset of every condition that holds; one that ends is forgotten."""
+
+    def __init__(self) -> None:
+        self._since: dict[Hashable, float] = {}
+
+    def since(self, condition: Hashable, now: float, *, holds: bool) -> float | None:
+        """When the condition began to hold, or None when it does not."""
+        if not holds:
+            self._since.pop(condition, None)
+            return None
+        return self._since.setdefault(condition, now)
+
+    def keep_only(self, conditions: set[Hashable]) -> None:
+        """Forget conditions that can no longer be asked about."""
+        for gone in self._since.keys() - conditions:
+            del self._since[gone]
