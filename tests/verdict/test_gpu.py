@@ -39,6 +39,14 @@ def test_a_gpu_that_nvml_no_longer_names_is_lost_until_it_is_back() -> None:
     assert held(verdict, snapshot(), 2) == set()
 
 
+def test_the_only_gpu_of_a_host_can_be_lost_too() -> None:
+    """No GPU answers, so the reading is an error; it names the lost one all the same."""
+    verdict = GpuVerdict()
+    held(verdict, snapshot(gpus=("0",)), 0)
+    gone = Reading("nvml", "", 0.0, 0.01, facts={"lost": "GPU 0 (GPU-0)"}, error="no GPU answers")
+    assert held(verdict, Snapshot(), 1, gone) == {("gpu_lost", "0")}
+
+
 def test_nothing_is_said_while_nvml_itself_is_silent() -> None:
     """A driver that is being upgraded is no lost GPU."""
     verdict = GpuVerdict()

@@ -1,7 +1,7 @@
 """GPU series of one tick -> findings on the GPUs: lost, hot, throttled.
 
-A GPU is lost when NVML answers and no longer names one that it named before; while NVML itself is silent nothing is
-said, because a driver that is being upgraded is no lost GPU.
+A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost. While
+NVML itself is silent nothing is said, because a driver that is being upgraded is no lost GPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class GpuVerdict:
 
     def judge(self, reading: Reading | None, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
         """The findings of this tick; none before NVML has answered once."""
-        if reading is None or reading.error:
+        if reading is None or (reading.error and "lost" not in reading.facts):
             return ()
         present = {_value(point, "uuid"): _which(point) for point in snapshot.points("gpu_info")}
         self._known |= present

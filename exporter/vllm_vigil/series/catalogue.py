@@ -1,0 +1,102 @@
+"""Every series that we export, by name, and docs/metrics.md drawn from it.
+
+Tables go in; `SPECS` and `markdown()` come out. Two tables that declare one name differently end the import. The
+sidecar's own `vigil_` series are declared by `telemetry.py` and only listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
+
+from vllm_vigil.clock import RealClock
+from vllm_vigil.series.gpu import GPU_ROWS
+from vllm_vigil.series.spec import Spec
+from vllm_vigil.series.verdict import ENGINE_STATE
+from vllm_vigil.series.vllm import ENGINE_INFO, VLLM_ROWS, Upstream, VllmRow
+from vllm_vigil.telemetry import Telemetry
+
+
+def unique(specs: Iterable[Spec]) -> Mapping[str, Spec]:
+    """Specs by name, in order; the same one may come twice. Raises ValueError if two differ under one name."""
+    found: dict[str, Spec] = {}
+    for spec in specs:
+        if found.setdefault(spec.name, spec) != spec:
+            raise ValueError(f"the series {spec.name!r} is declared twice, and differently")
+    return MappingProxyType(found)
+
+
+SPECS: Mapping[str, Spec] = unique(
+    chain((row.spec for row in VLLM_ROWS), (ENGINE_INFO, ENGINE_STATE), (row.spec for row in GPU_ROWS))
+)
+
+
+def spec_of(name: str) -> Spec:
+    """The declaration of one of our series. Raises KeyError for a name that is not ours."""
+    return SPECS[name]
+
+
+def markdown() -> str:
+    """docs/metrics.md: every series with kind, labels, meaning and, for vLLM's, where it comes from."""
+    return "\n".join((*_head(), *_llm(), *_gpu(), *_own(), ""))
+
+
+def _head() -> Iterator[str]:
+    yield "# Series"
+    yield ""
+    yield "Generated from the tables in `exporter/vllm_vigil/series/`; `vigil catalogue` prints it. Units are base"
+    yield "units. A series that cannot be known now is absent, never 0: `vigil_source_up` and the log say why."
+
+
+def _llm() -> Iterator[str]:
+    yield from ("", "## The model: `llm_`", "")
+    yield "Relayed from vLLM's `/metrics` under names that stay the same from version to version; histograms keep"
+    yield "vLLM's buckets and counters its resets. A server without the label `engine` (V0, and V1 before 0.8.3) gets"
+    yield '`engine="0"`.'
+    yield ""
+    yield from _table(("Series", "Kind", "Labels", "Meaning", "vLLM's names and versions"))
+    for row in VLLM_ROWS:
+        yield _line((*_cells(row.spec), _sources(row)))
+    yield _line((*_cells(ENGINE_INFO), "`GET /version`"))
+    yield _line((*_cells(ENGINE_STATE), "judged by the sidecar"))
+
+
+def _gpu() -> Iterator[str]:
+    yield from ("", "## The GPUs: `gpu_`", "")
+    yield "Read through NVML, whose call the meaning names. `gpu` is NVML's index; a call that a GPU does not support"
+    yield "leaves its series out."
+    yield ""
+    yield from _table(("Series", "Kind", "Labels", "Meaning"))
+    for spec in unique(row.spec for row in GPU_ROWS).values():
+        yield _line(_cells(spec))
+
+
+def _own() -> Iterator[str]:
+    yield from ("", "## The sidecar: `vigil_`", "")
+    yield from _table(("Series", "Kind", "Meaning"))
+    for family in Telemetry(RealClock()).registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield _line((f"`{name}`", family.type, family.documentation))
+
+
+def _cells(spec: Spec) -> tuple[str, ...]:
+    names = [f"`{label}`" for label in spec.labels] + (["and others"] if spec.open_labels else [])
+    return (f"`{spec.name}`", spec.kind, ", ".join(names), spec.help)
+
+
+def _sources(row: VllmRow) -> str:
+    return "; ".join(f"`{upstream.name}` ({_versions(upstream)})" for upstream in row.upstream)
+
+
+def _versions(upstream: Upstream) -> str:
+    return f"{upstream.first} on" if upstream.last is None else f"{upstream.first} to {upstream.last}"
+
+
+def _table(heads: tuple[str, ...]) -> Iterator[str]:
+    yield _line(heads)
+    yield _line(("---",) * len(heads))
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
