@@ -12,6 +12,7 @@ space, so that no half of a secret is left to be missed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -39,10 +40,8 @@ Replacement = str | Callable[[re.Match[str]], str]
 def _random_text(match: re.Match[str]) -> str:
     """Tell a random run from a path or a name: it changes between a, A and 0 far more often than words do."""
     run = match[0]
-    if len(run) < 40:
-        return run
     kinds = ["0" if c.isdigit() else "A" if c.isupper() else "a" for c in run if c.isalnum()]
-    changes = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(kinds))
     return MARK if changes > 0.35 * len(kinds) or run.endswith("=") else run
 
 
@@ -53,17 +52,28 @@ _SECRETS: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
         (r"(Received request [^\s:]++: prompt: ).*+", re.DOTALL, rf"\1{MARK}"),
         (r"(prompt_token_ids[\"']?\s*+[:=]\s*+)\[[\d\s,.…]*+\]?", 0, rf"\1{MARK}"),
         (
-            r"(?<![A-Za-z_])((?:prompts?|messages|contents?|text|inputs?|input_value|outputs?|generated_text|completion)"
-            rf"[\"']?\s*+[:=]\s*+)(?:{_QUOTED}|[\[{{(]+\s*+[\"'{{].*+)",
+            (
+                r"(?<![A-Za-z_])((?:prompts?|messages|contents?|(?:prompt_|input_|output_|generated_)?text|inputs?"
+                r"|input_value|outputs?|completion)"
+                rf"[\"']?\s*+[:=]\s*+)(?:{_QUOTED}|[\[{{(]+\s*+[\"'{{].*+)"
+            ),
             re.DOTALL | re.IGNORECASE,
             rf"\1{MARK}",
         ),
         # addresses that are secrets themselves
-        (r"(//[\w.-]*+(?:slack(?:-gov)?\.com/(?:services|workflows|triggers)|webhook\.office\.com)/)\S++", 0, rf"\1{MARK}"),
-        (r"(//(?:\w++\.)?discord(?:app)?\.com/api/(?:v\d++/)?webhooks/|//api\.telegram\.org/bot)\S++", 0, rf"\1{MARK}"),
         (
-            r"(?<!\w)((?:slack|pagerduty|discord|tgram|msteams|workflows|mailtos?|ntfys?|gotifys?|jsons?|opsgenie|matrixs?"
-            r"|ilert|goalerts?|incidentio|pagertree|signl4|squadcast|splunk|victorops)://)\S++",
+            (
+                r"((?:slack(?:-gov)?\.com/(?:services|workflows|triggers)|webhook\.office\.com"
+                r"|discord(?:app)?\.com/api/(?:v\d++/)?webhooks)/|api\.telegram\.org/bot)\S++"
+            ),
+            re.IGNORECASE,
+            rf"\1{MARK}",
+        ),
+        (
+            (
+                r"(?<!\w)((?:slack|pagerduty|discord|tgram|msteams|workflows|mailtos?|ntfys?|gotifys?|jsons?|opsgenie"
+                r"|matrixs?|ilert|goalerts?|incidentio|pagertree|signl4|squadcast|splunk|victorops)://)\S++"
+            ),
             re.IGNORECASE,
             rf"\1{MARK}",
         ),
@@ -76,16 +86,20 @@ _SECRETS: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
             rf"\1{MARK}",
         ),
         (
-            r"((?:api[_-]?keys?|token|passw(?:or)?d|passphrase|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?key|"
-            rf"credentials?)[\"']?\s*+[:=]\s*+)(?:\[redacted\]|\[[^\]]*+\]?|{_QUOTED}|{_BARE})",
+            (
+                r"((?:api[_-]?keys?|token|passw(?:or)?d|passphrase|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?key"
+                rf"|credentials?)[\"']?\s*+[:=]\s*+)(?:\[redacted\]|\[[^\]]*+\]?|{_QUOTED}|{_BARE})"
+            ),
             re.IGNORECASE,
             rf"\1{MARK}",
         ),
         (rf"(--(?:api-key|hf-token|token|password)\s++)(?:{_QUOTED}|{_BARE})", re.IGNORECASE, rf"\1{MARK}"),
         # credentials by shape
         (
-            r"(?<![A-Za-z0-9])(?:sk-[\w-]{6,}+|hf_\w{6,}+|nvapi-[\w-]{6,}+|gh[pousr]_\w{16,}+|github_pat_\w{16,}+|glpat-[\w-]{8,}+"
-            r"|xox[a-z]-[\w-]{6,}+|A[KS]IA[A-Z0-9]{12,}+|AIza[\w-]{20,}+)",
+            (
+                r"(?<![A-Za-z0-9])(?:sk-[\w-]{6,}+|hf_\w{6,}+|nvapi-[\w-]{6,}+|gh[pousr]_\w{16,}+|github_pat_\w{16,}+"
+                r"|glpat-[\w-]{8,}+|xox[a-z]-[\w-]{6,}+|A[KS]IA[A-Z0-9]{12,}+|AIza[\w-]{20,}+)"
+            ),
             0,
             MARK,
         ),
@@ -93,7 +107,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
         (r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++", 0, "[email]"),
         (r"(;base64,)[\w+/=-]++", 0, rf"\1{MARK}"),
         (r"(?<![A-Za-z0-9])(?:0x)?[0-9a-fA-F]{32,}+(?![A-Za-z0-9])", 0, MARK),
-        (r"(?<![\w+/-])[\w+/-]{32,}+=*+", re.ASCII, _random_text),
+        (r"(?<![\w+/-])[\w+/-]{40,}+=*+", re.ASCII, _random_text),
     )
 )
 
@@ -110,7 +124,7 @@ _VARYING = tuple(
 
 _MENTION = re.compile(r"@(?=[\w!&])")
 _DOUBLED = re.compile(r"([*~|])(?=\1)|(?<=\])(?=\()")
-_INERT = str.maketrans({"<": "‹", ">": "›", "`": "'"})
+_INERT = str.maketrans({"<": "\u2039", ">": "\u203a", "`": "'"})
 _GAP = "\u200b"
 
 

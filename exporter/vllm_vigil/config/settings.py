@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from vllm_vigil.events.patterns import PatternSettings
-from vllm_vigil.exposition.web_config import WebSettings
+from vllm_vigil.events.pattern import PatternSettings
+from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.incidents.rules import RuleSettings
-from vllm_vigil.lines.reader import LogSettings
+from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
@@ -66,6 +66,6 @@ class Config:
         """Two servers of one name would be one label `server`."""
         seen: set[str] = set()
         for server in self.vllm:
-            if server.label in seen:
-                yield "vllm", f"two servers are called {server.label!r}; give each a name of its own"
-            seen.add(server.label)
+            if server.server in seen:
+                yield "vllm", f"two servers are called {server.server!r}; give each a name of its own"
+            seen.add(server.server)

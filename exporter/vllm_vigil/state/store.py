@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
@@ -34,7 +35,28 @@ CREATE TABLE outbox (
     outcome TEXT, detail TEXT NOT NULL DEFAULT '', ended REAL
 );
 CREATE INDEX outbox_waiting ON outbox (channel, id) WHERE ended IS NULL;
+CREATE INDEX outbox_by_incident ON outbox (incident, channel, id);
 """
+
+HEADS = """
+FROM outbox AS head WHERE ended IS NULL AND channel = :channel AND NOT EXISTS (
+    SELECT 1 FROM outbox AS earlier WHERE earlier.incident = head.incident AND earlier.channel = head.channel
+    AND earlier.id < head.id AND earlier.ended IS NULL)
+"""  # the oldest waiting row of each incident: the only ones that may be sent
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One row of the outbox, as far as it matters for what to say next.
+
+    `at` is when it ended, or when it was queued while it `waits`; `outcome` is that of its last attempt.
+    """
+
+    channel: str
+    reason: Reason
+    at: float
+    outcome: Outcome | None
+    waits: bool
 
 
 class Store:
@@ -163,6 +185,45 @@ class Store:
             "SELECT channel, reason, queued FROM outbox WHERE incident = ? ORDER BY id", (key,)
         )
         return [(channel, Reason(reason), queued) for channel, reason, queued in rows]
+
+    def words(self, key: str) -> list[Word]:
+        """Every row ever queued for an incident, with how it fared; oldest first."""
+        rows = self._connection.execute(
+            "SELECT channel, reason, COALESCE(ended, queued), outcome, ended IS NULL FROM outbox "
+            "WHERE incident = ? ORDER BY id",
+            (key,),
+        )
+        return [
+            Word(channel, Reason(reason), at, Outcome(outcome) if outcome else None, bool(waits))
+            for channel, reason, at, outcome, waits in rows
+        ]
+
+    def due(self, channel: str, now: float, horizon_seconds: float) -> Notification | None:
+        """The oldest row of a channel that may be sent now: it is due, and no earlier row of its incident waits.
+
+        A row that is due later than any backoff could put it (`horizon_seconds`) is due: the wall clock was set back.
+        """
+        row = self._connection.execute(
+            f"SELECT id, reason, body, queued, attempts {HEADS} "
+            "AND (next_at <= :now OR next_at > :now + :horizon) ORDER BY id LIMIT 1",
+            {"channel": channel, "now": now, "horizon": horizon_seconds},
+        ).fetchone()
+        if row is None:
+            return None
+        id_, reason, body, queued, attempts = row
+        return Notification(channel, Reason(reason), incident_from_json(body), id_, attempts, queued)
+
+    def next_due(self, channel: str) -> float | None:
+        """When the next row of a channel may be sent, None if none waits."""
+        row = self._connection.execute(f"SELECT MIN(next_at) {HEADS}", {"channel": channel}).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def backlog(self, channel: str) -> tuple[int, float | None]:
+        """How many rows of a channel wait, and when the oldest of them was queued."""
+        row = self._connection.execute(
+            "SELECT COUNT(*), MIN(queued) FROM outbox WHERE ended IS NULL AND channel = ?", (channel,)
+        ).fetchone()
+        return int(row[0]), row[1]
 
     def postpone(self, id_: int, next_at: float, outcome: Outcome, detail: str) -> None:
         """Write down an attempt that is to be made again."""

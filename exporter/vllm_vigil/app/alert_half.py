@@ -1,0 +1,209 @@
+"""Lines and findings -> events -> incidents -> outbox rows, each step in one transaction with the log positions.
+
+With an event the transaction is written at once; positions alone at most once a second. A kill anywhere therefore
+loses no incident: what was not committed is read again, and gives the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from loguru import logger
+
+from vllm_vigil.clock import Clock, Waker
+from vllm_vigil.events.detector import Detector
+from vllm_vigil.events.record import Joiner
+from vllm_vigil.incidents.lifecycle import Incidents
+from vllm_vigil.incidents.rules import CRASH_RULES
+from vllm_vigil.lines.reader import Batch, Reader
+from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
+from vllm_vigil.notifications.outbox import Outbox
+from vllm_vigil.state.store import Store
+from vllm_vigil.telemetry import Telemetry
+from vllm_vigil.verdict.judge import Judgement
+from vllm_vigil.worker import Worker
+
+POLL_SECONDS = 0.2
+READ_BYTES = 4 * 1024 * 1024
+DISK_SECONDS = 30.0
+POSITION_SECONDS = 1.0
+RECORD_SECONDS = 0.5
+HOUSEKEEPING_SECONDS = 3600.0
+KEPT_SECONDS = 30 * 86_400.0
+LIFE = {"server_started": "starting", "server_ready": "ready", "server_stopping": "stopping"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rooms of the alert half, each of which does one step."""
+
+    reader: Reader
+    joiner: Joiner
+    detector: Detector
+    incidents: Incidents
+    outbox: Outbox
+    store: Store
+
+
+class AlertHalf:
+    """Follows the logs and keeps the incidents. Used from the loop's thread only."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        clock: Clock,
+        telemetry: Telemetry,
+        hear: Callable[[str, str], None],
+    ) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._telemetry = telemetry
+        self._hear = hear
+        self._disk = Worker("disk")
+        self._reading: asyncio.Future[Batch] | None = None
+        self._saving: asyncio.Future[dict[str, str]] | None = None
+        self._stuck = False
+        self._changes: list[Change] = []
+        self._waker = Waker(clock)
+        self._positions_saved = 0.0
+        self._housekept = 0.0
+        self.begun = False
+
+    def wake(self) -> None:
+        """Something about the files has changed: look now and not at the next poll."""
+        self._waker.wake()
+
+    async def follow(self) -> None:
+        """Read, judge, commit, for ever."""
+        while True:
+            if not await self.step():
+                await self._waker.wait(POLL_SECONDS)
+
+    async def step(self, *, last: bool = False) -> bool:
+        """Read once and bring what was read to its end; tell whether more is waiting. `last` completes all records."""
+        if self._saving is not None:
+            await self._keep()  # begun by a step that was cancelled
+        batch = await self._read()
+        self.begun = True
+        if batch is None:
+            return False
+        now = self._clock.monotonic()
+        records = [record for line in batch.lines for record in self._parts.joiner.feed(line)]
+        records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)
+        for event in self._events(records):
+            self._changes += self._parts.incidents.observe(event)
+        if last or self._changes or now - self._positions_saved >= POSITION_SECONDS:
+            self._positions_saved = now
+            await self._keep()
+        return batch.more
+
+    def weigh(self, findings: Iterable[Finding], judgement: Judgement) -> None:
+        """Take in what the verdict saw, let time pass for the incidents, and send reminders that are due."""
+        now = self._clock.wall()
+        incidents = self._parts.incidents
+        self._changes += [change for finding in findings for change in incidents.weigh(finding, now)]
+        self._changes += incidents.tick(now, judgement.serving_since)
+        if self._changes:
+            self._commit({})
+        self._parts.outbox.repeat(incidents.open())
+        if now - self._housekept > HOUSEKEEPING_SECONDS:
+            self._housekept = now
+            self._parts.store.forget(now - KEPT_SECONDS)
+
+    def resolved(self) -> list[Incident]:
+        """The last few incidents that are over, newest first."""
+        recent = self._parts.store.recent_incidents(20)
+        return [incident for incident in recent if incident.state is IncidentState.RESOLVED]
+
+    async def close(self) -> None:
+        """Finish what was begun, read what is there, commit, and let go of the files."""
+        while await self.step(last=True):
+            pass
+        self._parts.reader.close()
+
+    async def _read(self) -> Batch | None:
+        """What the files hold; None while the disk does not answer, which is said once.
+
+        The call is not given up: what it hands out is handed out once. A step that is cancelled meanwhile leaves it
+        to the next.
+        """
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.read(READ_BYTES), math.inf))
+        done, _ = await asyncio.wait({self._reading}, timeout=DISK_SECONDS)
+        if not done:
+            self._tell_stuck(stuck=True)
+            return None
+        self._tell_stuck(stuck=False)
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+    def _tell_stuck(self, *, stuck: bool) -> None:
+        if stuck and not self._stuck:
+            logger.error("reading the logs has not come back for {:.0f} s: is their disk gone?", DISK_SECONDS)
+        elif self._stuck and not stuck:
+            logger.info("the logs can be read again")
+        self._stuck = stuck
+
+    def _events(self, records: Iterable[Record]) -> Iterator[Event]:
+        now = self._clock.wall()
+        for record in records:
+            try:
+                event = self._parts.detector.judge(record, now)
+            except Exception as error:  # a record that breaks the detector must not hide the next
+                logger.error("cannot judge a record of {} at byte {}: {!r}", record.file, record.offset, error)
+                continue
+            if event is not None:
+                self._telemetry.event_seen(event.kind)
+                self._hear_of(event)
+                yield event
+
+    def _hear_of(self, event: Event) -> None:
+        life = LIFE.get(event.kind) or ("dead" if event.rule in CRASH_RULES else None)
+        if life:
+            self._hear(event.server, life)
+
+    async def _keep(self) -> None:
+        """Commit what is known, with the positions up to the first line that is not dealt with."""
+        if self._saving is None:
+            held = list(self._parts.joiner.held())
+            self._saving = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.positions(held), math.inf))
+        positions = await asyncio.shield(self._saving)
+        self._saving = None
+        if self._changes or positions:
+            self._commit(positions)
+
+    def _commit(self, positions: Mapping[str, str]) -> None:
+        """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it."""
+        parts, changes = self._parts, self._changes
+        with parts.store.transaction():
+            for name, body in positions.items():
+                parts.store.save_position(name, body)
+            if positions:
+                parts.store.remember("records", parts.joiner.remember())
+            parts.store.remember("incidents", parts.incidents.remember())
+            for incident in {change.incident.key: change.incident for change in changes}.values():
+                parts.store.save_incident(incident)
+            for change in changes:
+                parts.outbox.queue(change)
+        self._changes = []  # from here on they are on the disk
+        for change in changes:
+            self._report(change)
+        if changes:
+            self._telemetry.incidents_open(parts.incidents.open())
+
+    def _report(self, change: Change) -> None:
+        incident = change.incident
+        if change.transition is Transition.OPENED:
+            self._telemetry.incident_opened(incident.rule)
+        if change.transition is not Transition.UPDATED:
+            logger.warning(
+                "incident {} {}: {} ({}, {})",
+                incident.key,
+                change.transition.replace("_", " "),
+                incident.title,
+                incident.rule,
+                incident.server or "this host",
+            )

@@ -1,0 +1,119 @@
+"""What is known now -> answers for the HTTP side, all from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from vllm_vigil.app.round import Round
+from vllm_vigil.clock import Clock
+from vllm_vigil.config.load import Loaded
+from vllm_vigil.exposition.status import Channel, Config, File, Source
+from vllm_vigil.model import EngineHealth, Incident, Snapshot
+from vllm_vigil.sources.sampler import Sampler
+
+
+class Facts:
+    """Fits `exposition.status.Sidecar`; turned to the new round at a reload."""
+
+    def __init__(
+        self, round_: Round, loaded: Loaded, clock: Clock, reload: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        self._round = round_
+        self._clock = clock
+        self._reload = reload
+        self._started = clock.wall()
+        self._began = clock.monotonic()
+        self._config = Config(path=str(loaded.path) if loaded.path else None)
+
+    def turn_to(self, round_: Round) -> None:
+        """Speak of this round from now on."""
+        self._round = round_
+
+    def reloaded(self, loaded: Loaded | None, error: str | None) -> None:
+        """Remember how the reload went."""
+        path = self._config.path if loaded is None else str(loaded.path) if loaded.path else None
+        self._config = Config(path, self._clock.wall(), error is None, error)
+
+    @property
+    def started(self) -> float:
+        """When the process began (epoch seconds)."""
+        return self._started
+
+    def now(self) -> float:
+        """The time (epoch seconds)."""
+        return self._clock.wall()
+
+    def heartbeat_seconds(self) -> float:
+        """Time since the last tick; before the first, since the start."""
+        last = self._round.metrics.last_tick
+        return self._clock.monotonic() - (self._began if last is None else last)
+
+    def missing(self) -> Sequence[str]:
+        """The enabled parts that have not had their first tick."""
+        unread = [] if self._round.alerts.begun or not self._round.reader.followed() else ["the logs"]
+        return [*self._round.metrics.missing(), *unread]
+
+    def servers(self) -> Sequence[str]:
+        """The configured vLLM servers."""
+        return [server.server for server in self._round.config.vllm]
+
+    def snapshot(self) -> Snapshot:
+        """The series of the last tick."""
+        return self._round.metrics.snapshot
+
+    def engines(self) -> Sequence[EngineHealth]:
+        """The verdict on every engine."""
+        return self._round.metrics.engines
+
+    def open_incidents(self) -> Sequence[Incident]:
+        """Those not resolved, oldest first."""
+        return self._round.incidents.open()
+
+    def resolved_incidents(self) -> Sequence[Incident]:
+        """The last few that are over, newest first."""
+        return self._round.alerts.resolved()
+
+    def advice(self, rule: str) -> str:
+        """The first thing to do."""
+        return self._round.remedy(rule)
+
+    def sources(self) -> Sequence[Source]:
+        """Every source that is asked, and how that last went."""
+        return [self._source(sampler) for sampler in self._round.metrics.samplers]
+
+    def files(self) -> Sequence[File]:
+        """Every log that is followed."""
+        return [
+            File(each.file, each.server, readable=each.readable, lag_bytes=each.lag_bytes)
+            for each in self._round.reader.followed()
+        ]
+
+    def channels(self) -> Sequence[Channel]:
+        """Every channel, and what waits for it."""
+        now = self._clock.wall()
+        waiting = [notification for notification, _ in self._round.store.waiting()]
+        found = []
+        for name in self._round.config.notify.channels:
+            ages = [now - each.queued for each in waiting if each.channel == name]
+            found.append(Channel(name, len(ages), max(ages, default=None)))
+        return found
+
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    async def reload(self) -> str | None:
+        """Read the configuration again."""
+        return await self._reload()
+
+    def _source(self, sampler: Sampler) -> Source:
+        latest, now = sampler.latest, self._clock.monotonic()
+        good = sampler.good
+        return Source(
+            sampler.source.source,
+            sampler.source.server,
+            up=latest is not None and latest.error is None,
+            error=latest.error if latest else "not asked yet",
+            age_seconds=now - good.at if good else None,
+            duration_seconds=latest.duration_seconds if latest else None,
+        )

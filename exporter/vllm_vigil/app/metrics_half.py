@@ -1,0 +1,88 @@
+"""Sources asked on their own intervals -> every second one snapshot, one judgement.
+
+The tick is also the heartbeat by which `/-/healthy` and systemd's watchdog know that the loop turns. It never waits
+for a source: it takes what each last said, while that is fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from vllm_vigil.clock import Clock
+from vllm_vigil.model import EngineHealth, Finding, Reading, Snapshot
+from vllm_vigil.series.normalise import joined, normalise
+from vllm_vigil.sources.sampler import Sampler
+from vllm_vigil.telemetry import Telemetry
+from vllm_vigil.verdict.gpu import GpuVerdict
+from vllm_vigil.verdict.judge import Judgement, Verdict, state_series
+
+TICK_SECONDS = 1.0
+
+
+class MetricsHalf:
+    """The samplers, and what they came to on the last tick."""
+
+    def __init__(
+        self,
+        samplers: Sequence[Sampler],
+        verdict: Verdict,
+        gpu_verdict: GpuVerdict,
+        clock: Clock,
+        telemetry: Telemetry,
+        told: Callable[[tuple[Finding, ...], Judgement], None],
+    ) -> None:
+        self.samplers = samplers
+        self.snapshot = Snapshot()
+        self.engines: tuple[EngineHealth, ...] = ()
+        self.last_tick: float | None = None
+        self._verdict = verdict
+        self._gpu_verdict = gpu_verdict
+        self._clock = clock
+        self._telemetry = telemetry
+        self._told = told
+        self._known: dict[Sampler, tuple[Reading, Snapshot]] = {}
+
+    async def run(self) -> None:
+        """Ask the sources, and tick."""
+        async with asyncio.TaskGroup() as group:
+            for sampler in self.samplers:
+                group.create_task(sampler.run())
+            group.create_task(self._ticks())
+
+    async def _ticks(self) -> None:
+        while True:
+            self.tick()
+            await self._clock.sleep(TICK_SECONDS)
+
+    def tick(self) -> None:
+        """Turn what the sources last said into the snapshot, and judge it."""
+        now = self._clock.monotonic()
+        snapshot = joined([self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))])
+        judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
+        gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
+        states = state_series(judgement.engines)
+        self.snapshot = joined([snapshot, Snapshot({states.name: states})]) if states.points else snapshot
+        self.engines = judgement.engines
+        self.last_tick = now
+        self._told((*judgement.findings, *gpu_findings), judgement)
+
+    def missing(self) -> list[str]:
+        """The sources that have not been asked once yet, and the tick if there was none."""
+        unasked = [
+            f"{each.source.source} {each.source.server}".strip() for each in self.samplers if each.latest is None
+        ]
+        return unasked if self.last_tick is not None else [*unasked, "the first tick"]
+
+    def _normalised(self, sampler: Sampler, reading: Reading) -> Snapshot:
+        """The reading under our names; worked out, and its losses counted, once for each reading."""
+        known = self._known.get(sampler)
+        if known is None or known[0] is not reading:
+            normalised = normalise([reading])
+            for cause, count in normalised.dropped.items():
+                self._telemetry.series_dropped(cause, count)
+            known = self._known[sampler] = (reading, normalised.snapshot)
+        return known[1]
+
+    def _latest(self, source: str) -> dict[str, Reading | None]:
+        return {each.source.server: each.latest for each in self.samplers if each.source.source == source}

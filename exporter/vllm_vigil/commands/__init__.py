@@ -1,0 +1,1 @@
+"""One file per command of `vigil`, or per few that share their subject; `cli.py` gives them their arguments."""

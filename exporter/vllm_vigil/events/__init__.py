@@ -1,0 +1,1 @@
+"""Lines -> records -> events: what a log says, recognised by a table of patterns."""

@@ -1,0 +1,1 @@
+"""Answer Prometheus and people, from memory: `site.py` holds the routes, `http.py` the server under them."""

@@ -1,0 +1,94 @@
+"""One open incident, and how a sign changes it: more of the same, a consequence folding in, a cause taking over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from vllm_vigil.incidents.sign import Sign, title
+from vllm_vigil.model import Incident, IncidentState, Labels, labels
+
+FOLD_SECONDS = 60.0
+MAX_EVIDENCE = 5
+MAX_PROCESSES = 8
+
+
+@dataclass(slots=True)
+class Held:
+    """An open incident and what only its judging needs. `last` is its own rule's latest sign, without what folded in.
+
+    `holding` are the findings that hold now, as (rule, group); `ended` is when the last of them ceased.
+    """
+
+    incident: Incident
+    group: str
+    last: float
+    ended: float = 0.0
+    holding: set[tuple[str, str]] = field(default_factory=set)
+
+    def grow(self, sign: Sign, started_at: float | None) -> Incident:
+        """More of the same, or a consequence. A crash counts again only when it has happened again."""
+        old = self.incident
+        own = old.rule == sign.rule.id
+        again = sign.at > self.last + FOLD_SECONDS or self.last < (started_at or 0.0) <= sign.at
+        known = _joined((*sign.labels, *old.labels) if own else old.labels, sign.process)
+        self.incident = replace(
+            old,
+            title=title(sign.rule, known) if own else old.title,
+            updated=max(old.updated, sign.at),
+            count=old.count + int(own and (sign.rule.count > 1 or again)),
+            labels=known,
+            evidence=_unique(*old.evidence, sign.line),
+        )
+        if own:
+            self.last = max(self.last, sign.at)
+        return self.incident
+
+    def take_over(self, sign: Sign) -> Incident:
+        """The cause takes the place of its consequence, under the same key."""
+        old = self.incident
+        kept = tuple(pair for pair in old.labels if pair[0] in ("processes", "boot_loop"))
+        self.group, self.last = sign.group, max(self.last, sign.at)
+        self.incident = replace(
+            old,
+            rule=sign.rule.id,
+            severity=sign.severity,
+            title=title(sign.rule, sign.labels),
+            opened=min(old.opened, sign.at),
+            updated=max(old.updated, sign.at),
+            count=1,
+            labels=_joined((*sign.labels, *kept), sign.process),
+            evidence=_unique(sign.line, *old.evidence),
+        )
+        return self.incident
+
+
+def opened(sign: Sign, count: int, led_here: Iterable[str]) -> Held:
+    """A new incident, with the lines that came before it below its own."""
+    incident = Incident(
+        key=sign.key,
+        rule=sign.rule.id,
+        server=sign.server,
+        severity=sign.severity,
+        state=IncidentState.OPEN,
+        title=title(sign.rule, sign.labels),
+        opened=sign.at,
+        updated=sign.at,
+        count=count,
+        labels=_joined(sign.labels, sign.process),
+        evidence=_unique(sign.line, *led_here),
+    )
+    return Held(incident, sign.group, sign.at)
+
+
+def _unique(*lines: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(line for line in lines if line))[:MAX_EVIDENCE]
+
+
+def _joined(pairs: Labels, process: str) -> Labels:
+    """Labels, of which a later pair wins, with one more process among those that were hit."""
+    known = dict(pairs)
+    processes = [name for name in known.get("processes", "").split(",") if name]
+    if process and process not in processes and len(processes) < MAX_PROCESSES:
+        known["processes"] = ",".join(sorted((*processes, process)))
+    return labels(**known)

@@ -1,0 +1,91 @@
+"""What the log and the series tell of one server's life: starts, readiness, wanted stops. All times are handed in."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vllm_vigil.incidents.rules import Rule
+from vllm_vigil.incidents.sign import Sign
+
+HEALTHY_SECONDS = 300.0
+STARTING_SECONDS = 1800.0
+EARLY_SECONDS = 5.0  # the processes of one server write a stop in any order
+LATE_SECONDS = 120.0
+RECENT = 5
+
+
+@dataclass(slots=True)
+class Life:
+    """One server. `recent` are the signs that did not open anything yet: rule, time, line."""
+
+    starts: list[float] = field(default_factory=list)
+    started_at: float | None = None
+    ready_at: float | None = None
+    trouble_at: float | None = None  # the first crash since it was ready
+    stop_at: float | None = None
+    stopped: bool = False
+    served_at: float | None = None
+    serving_since: float | None = None
+    recent: deque[tuple[str, float, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def start(self, at: float, window_seconds: float) -> int:
+        """It starts; how many times it has, without a healthy stretch or a wanted stop in between."""
+        up = (self.trouble_at or at) - self.ready_at if self.ready_at is not None else 0.0
+        if self.stopped or up >= HEALTHY_SECONDS:
+            self.starts.clear()
+        self.starts = [*(start for start in self.starts if start >= at - window_seconds), at][-100:]
+        self.started_at, self.ready_at, self.trouble_at, self.stopped = at, None, None, False
+        return len(self.starts)
+
+    def ready(self, at: float) -> None:
+        """It answers requests from now on."""
+        self.ready_at, self.trouble_at, self.stopped = at, None, False
+
+    def stop(self, at: float) -> None:
+        """Somebody asked it to stop."""
+        self.stop_at, self.stopped = at, True
+
+    def tick(self, now: float, serving_since: float | None) -> None:
+        """The series say since when it serves, None if it does not."""
+        self.serving_since = serving_since
+        if serving_since is None:
+            return
+        self.served_at = now
+        if now - serving_since >= HEALTHY_SECONDS:
+            self.starts.clear()
+        if self.stop_at is not None and serving_since > self.stop_at:
+            self.stopped = False
+
+    def explains(self, rule: Rule, at: float, *, found: bool) -> bool:
+        """Whether something is as it should be: the end of a server that was told to end, a start that takes long."""
+        if rule.id == "engine_stalled" and not found:
+            starting = self.started_at is not None and self.ready_at is None
+            return starting and at - (self.started_at or 0.0) < STARTING_SECONDS
+        if self.stop_at is None or not (rule.consequence or rule.id == "worker_died"):
+            return False
+        after = at - self.stop_at
+        return after >= -EARLY_SECONDS and (self.stopped or (found and after <= LATE_SECONDS))
+
+    def served_since(self, at: float, settle_seconds: float) -> bool:
+        """Whether it has served again since a crash; a reading just after it may still be of the time before."""
+        if self.ready_at is not None and self.ready_at > at:
+            return True
+        if self.serving_since is not None and self.serving_since > at:
+            return True
+        return self.served_at is not None and self.served_at > at + settle_seconds
+
+    def note(self, sign: Sign) -> None:
+        """Keep the line of a sign that opens nothing by itself: it may be what led to what comes next."""
+        self.recent.append((sign.rule.id, sign.at, sign.line))
+
+    def remember(self) -> dict[str, Any]:
+        """Everything, for after a restart."""
+        return asdict(self) | {"recent": list(self.recent)}
+
+    @classmethod
+    def restored(cls, memory: dict[str, Any]) -> Life:
+        """The life that an earlier process remembered."""
+        recent = ((rule, at, line) for rule, at, line in memory["recent"])
+        return cls(**memory | {"recent": deque(recent, maxlen=RECENT)})

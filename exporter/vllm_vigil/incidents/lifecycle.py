@@ -1,0 +1,239 @@
+"""Events, findings and time -> changes of incidents: opened, taken over by their cause, grown, resolved.
+
+One crash is one incident. Its signs come from several processes in any order, so what ranks below an open incident of
+the server and comes within a minute folds into it, and what ranks above takes it over; the key stays. While the server
+has not served again, consequences fold however late they come. The module knows no clock: `at` and `now` are epoch
+seconds that are handed in, and a replay hands in the log's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vllm_vigil.incidents.burst import Windows
+from vllm_vigil.incidents.held import FOLD_SECONDS, Held, opened
+from vllm_vigil.incidents.life import Life
+from vllm_vigil.incidents.rules import Rule
+from vllm_vigil.incidents.sign import Sign, of_event, of_finding
+from vllm_vigil.model import (
+    Change,
+    Event,
+    Finding,
+    Incident,
+    IncidentState,
+    Severity,
+    Transition,
+    labels,
+)
+
+MAX_OPEN_PER_RULE = 20  # templates of errors can be many; beyond this they count for the newest
+
+STARTED, READY, STOPPING = "server_started", "server_ready", "server_stopping"
+
+
+class Incidents:
+    """Every incident that is open, and what may become one."""
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self._rules = rules
+        self._open: dict[str, Held] = {}
+        self._windows = Windows()
+        self._lives: dict[str, Life] = {}
+
+    # --- what comes in
+
+    def observe(self, event: Event) -> list[Change]:
+        """Judge one event."""
+        life = self._life(event.server)
+        if event.kind == READY:
+            life.ready(event.at)
+        elif event.kind == STOPPING:
+            life.stop(event.at)
+        elif event.kind == STARTED:
+            return self._started(event, life)
+        rule = self._rules.get(event.rule)
+        if rule is None or not rule.enabled or life.explains(rule, event.at, found=False):
+            return []
+        return self._admit(of_event(event, rule), counted=True)[1]
+
+    def weigh(self, finding: Finding, now: float) -> list[Change]:
+        """Judge one finding; as long as it goes on the same, nothing changes."""
+        rule = self._rules.get(finding.rule)
+        if rule is None or not rule.enabled:
+            return []
+        sign = of_finding(finding, rule)
+        name = (rule.id, sign.group)
+        held = next((held for held in self._of(sign.server) if name in held.holding), None)
+        if held and not finding.holds:
+            held.holding.discard(name)
+            held.ended = now
+        if held or not finding.holds or self._life(sign.server).explains(rule, sign.at, found=True):
+            return []
+        held, changes = self._admit(sign, counted=False)
+        if held:
+            held.holding.add(name)
+        return changes
+
+    def tick(self, now: float, serving_since: Mapping[str, float | None]) -> list[Change]:
+        """Let time pass: what has been quiet for long enough, on a server that serves, is resolved.
+
+        A server is missing in `serving_since` when nobody knows whether it serves; then quiet alone resolves.
+        """
+        for server, since in serving_since.items():
+            self._life(server).tick(now, since)
+        changes = []
+        for key, held in list(self._open.items()):
+            resolved = self._resolved_at(held, serving_since)
+            if resolved is not None and now >= resolved:
+                incident = replace(held.incident, state=IncidentState.RESOLVED, resolved=resolved)
+                del self._open[key]
+                changes.append(Change(incident, Transition.RESOLVED))
+        return changes
+
+    def open(self) -> list[Incident]:
+        """What is wrong now, oldest first."""
+        return sorted((held.incident for held in self._open.values()), key=lambda incident: incident.opened)
+
+    # --- which incident a sign belongs to
+
+    def _admit(self, sign: Sign, *, counted: bool) -> tuple[Held | None, list[Change]]:
+        life = self._life(sign.server)
+        if sign.rule.rank is not None and sign.severity is Severity.CRITICAL and life.ready_at is not None:
+            life.trouble_at = life.trouble_at or sign.at
+        held = self._same(sign) or self._host(sign, life)
+        if held:
+            return held, [Change(held.grow(sign, life.started_at), Transition.UPDATED)]
+        count = 1
+        if counted:
+            count = self._windows.add(
+                (sign.server, sign.rule.id, sign.group), sign.at, sign.rule.count, sign.rule.window
+            )
+        if counted and count < sign.rule.count:
+            life.note(sign)
+            return None, []
+        self._windows.clear(sign.server, sign.rule.id)
+        below = self._below(sign)
+        if below:
+            return below, [Change(below.take_over(sign), Transition.TAKEN_OVER)]
+        return self._begin(sign, life, count)
+
+    def _same(self, sign: Sign) -> Held | None:
+        """The open incident of the same rule and group."""
+        of_rule = [held for held in self._of(sign.server) if held.incident.rule == sign.rule.id]
+        for held in of_rule:
+            if held.group == sign.group:
+                return held
+        return of_rule[-1] if len(of_rule) >= MAX_OPEN_PER_RULE else None
+
+    def _host(self, sign: Sign, life: Life) -> Held | None:
+        """The open crash of which a sign is a consequence."""
+        if sign.rule.rank is None:
+            return None
+        for held in self._of(sign.server):
+            rank = self._rank(held)
+            if rank is None or rank > sign.rule.rank:
+                continue
+            outage = sign.rule.consequence and held.incident.severity is Severity.CRITICAL
+            if abs(sign.at - held.last) <= FOLD_SECONDS or (outage and not life.served_since(held.last, FOLD_SECONDS)):
+                return held
+        return None
+
+    def _below(self, sign: Sign) -> Held | None:
+        """The open incident whose cause a sign is: a consequence that has just begun, or the restarts after it."""
+        if sign.rule.rank is None:
+            return None
+        for held in self._of(sign.server):
+            rank = self._rank(held)
+            began = abs(sign.at - held.incident.opened) <= FOLD_SECONDS
+            if (rank is not None and rank > sign.rule.rank and began) or self._is_loop_of(held, sign):
+                return held
+        return None
+
+    def _is_loop_of(self, held: Held, sign: Sign) -> bool:
+        return held.incident.rule == "boot_loop" and not sign.rule.consequence
+
+    # --- what becomes of it
+
+    def _begin(self, sign: Sign, life: Life, count: int) -> tuple[Held, list[Change]]:
+        led_here = [
+            line
+            for rule, at, line in life.recent
+            if rule == sign.rule.id or (sign.rule.rank is not None and abs(sign.at - at) <= FOLD_SECONDS)
+        ]
+        life.recent.clear()
+        held = self._open[sign.key] = opened(sign, count, led_here)
+        return held, [Change(held.incident, Transition.OPENED)]
+
+    def _started(self, event: Event, life: Life) -> list[Change]:
+        """A start: of a loop, if there were several without a healthy stretch."""
+        rule = self._rules.get("boot_loop")
+        if rule is None:
+            return []
+        starts = life.start(event.at, rule.window)
+        if not rule.enabled or starts < rule.count:
+            return []
+        sign = replace(of_event(event, rule), line=f"{starts} starts without {rule.window / 60:.0f} healthy minutes")
+        cause = self._same(sign) or next((held for held in self._of(sign.server) if self._is_crash(held)), None)
+        if not cause:
+            return self._begin(sign, life, starts)[1]
+        looped = dict(cause.incident.labels) | {"boot_loop": f"{starts} starts"}
+        cause.incident = replace(cause.incident, updated=max(cause.incident.updated, sign.at), labels=labels(**looped))
+        return [Change(cause.incident, Transition.UPDATED)]
+
+    def _resolved_at(self, held: Held, serving_since: Mapping[str, float | None]) -> float | None:
+        """The moment from which an incident counts as over, None if it does not as things stand."""
+        incident = held.incident
+        if held.holding:
+            return None
+        rule = self._rules.get(incident.rule) or Rule(incident.rule, incident.title, "", up=0)
+        last = max(incident.updated, held.ended)
+        quiet = last + rule.quiet
+        if rule.needs_health and incident.server not in serving_since and rule.count > 1:
+            return max(quiet, last + rule.window)  # silence alone: a burst is not over while its window holds one
+        if not rule.needs_health or incident.server not in serving_since:
+            return quiet
+        since = serving_since[incident.server]
+        return None if since is None else max(quiet, since + rule.up)
+
+    # --- restart
+
+    def remember(self) -> str:
+        """Windows, lives and what belongs to the open incidents, as JSON."""
+        extras = {
+            key: {"group": held.group, "last": held.last, "ended": held.ended, "holding": sorted(held.holding)}
+            for key, held in self._open.items()
+        }
+        lives = {server: life.remember() for server, life in self._lives.items()}
+        return json.dumps({"windows": self._windows.remember(), "lives": lives, "open": extras})
+
+    def restore(self, memory: str | None, open_incidents: Sequence[Incident]) -> None:
+        """Go on from what an earlier process remembered; the incidents themselves come from the store."""
+        body: dict[str, Any] = json.loads(memory) if memory else {"windows": [], "lives": {}, "open": {}}
+        self._windows.restore(body["windows"])
+        self._lives = {server: Life.restored(life) for server, life in body["lives"].items()}
+        for incident in open_incidents:
+            extra = body["open"].get(incident.key, {"group": self._group(incident), "last": incident.updated})
+            holding = {(rule, group) for rule, group in extra.get("holding", ())}
+            self._open[incident.key] = Held(incident, extra["group"], extra["last"], extra.get("ended", 0.0), holding)
+
+    # --- small facts
+
+    def _life(self, server: str) -> Life:
+        return self._lives.setdefault(server, Life())
+
+    def _of(self, server: str) -> Iterator[Held]:
+        return (held for held in self._open.values() if held.incident.server == server)
+
+    def _rank(self, held: Held) -> int | None:
+        rule = self._rules.get(held.incident.rule)
+        return rule.rank if rule else None
+
+    def _is_crash(self, held: Held) -> bool:
+        return self._rank(held) is not None and held.incident.severity is Severity.CRITICAL
+
+    def _group(self, incident: Incident) -> str:
+        rule = self._rules.get(incident.rule)
+        return dict(incident.labels).get(rule.group, "") if rule else ""

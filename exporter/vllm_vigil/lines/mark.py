@@ -1,0 +1,86 @@
+"""How a file is known again: device and inode, a hash of its head, and a hash of the bytes before the offset.
+
+No single one survives production. Inodes are reused at once on ext, vLLM prints the same head at every start, and a
+path says nothing at all; all three together do. A `Mark` is what is stored of one file generation, and the JSON of a
+position is the list of a path's marks, oldest first: after a rename rotation the old file may not be read to its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+
+HEAD_BYTES = 1024
+TAIL_BYTES = 64
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where one generation of a file was left.
+
+    `generation` is the id its lines carry, "" before there was one. `size` is the largest size seen, which tells
+    after a loss how much there was. `restarts` counts how often the content of this inode was begun anew.
+    """
+
+    device: int
+    inode: int
+    restarts: int
+    generation: str
+    offset: int
+    size: int
+    head_bytes: int
+    head: str
+    tail: str
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What the kernel knew the file by."""
+        return self.device, self.inode
+
+    @property
+    def telling(self) -> bool:
+        """Whether head and tail together are long enough to know the content without its inode."""
+        return self.offset >= TAIL_BYTES
+
+    def fits(self, descriptor: int) -> bool:
+        """Whether the file has the content that was marked, and the offset in it. Raises OSError."""
+        status = os.fstat(descriptor)
+        least_bytes = self.size if (status.st_dev, status.st_ino) == self.key else self.offset  # logs do not shrink
+        tail_bytes = min(self.offset, TAIL_BYTES)
+        return (
+            status.st_size >= least_bytes
+            and digest(os.pread(descriptor, self.head_bytes, 0)) == self.head
+            and digest(os.pread(descriptor, tail_bytes, self.offset - tail_bytes)) == self.tail
+        )
+
+
+def digest(data: bytes) -> str:
+    """A short name for some bytes: state holds no log text."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def marks_to_json(marks: tuple[Mark, ...]) -> str:
+    """The body of a position."""
+    return json.dumps({"version": VERSION, "generations": [asdict(mark) for mark in marks]})
+
+
+def marks_from_json(body: str) -> tuple[Mark, ...]:
+    """Read it back. Raises ValueError for anything that `marks_to_json` did not write."""
+    document = json.loads(body)
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise ValueError(f"no position of version {VERSION}")
+    try:
+        marks = tuple(Mark(**fields) for fields in document["generations"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a position with other fields than ours: {error}") from error
+    for mark in marks:
+        numbers = (mark.device, mark.inode, mark.restarts, mark.offset, mark.size, mark.head_bytes)
+        texts = (mark.generation, mark.head, mark.tail)
+        if not all(type(value) is int and value >= 0 for value in numbers) or not all(
+            isinstance(text, str) for text in texts
+        ):
+            raise ValueError("a position with values that cannot be")
+    return marks

@@ -1,0 +1,74 @@
+"""A directory of logs, its writer, and a reader that can die and come back; for the tests of `lines/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vllm_vigil.clock import CrankedClock
+from vllm_vigil.lines.follower import Place
+from vllm_vigil.lines.reader import Reader
+from vllm_vigil.lines.settings import LogSettings
+from vllm_vigil.model import Line
+from vllm_vigil.telemetry import Telemetry
+
+
+class Logs:
+    """A directory of logs and the one who reads them; `stored` is what a restart would find."""
+
+    def __init__(self, directory: Path, clock: CrankedClock, *names: str) -> None:
+        self.directory = directory
+        self.clock = clock
+        self.telemetry = Telemetry(clock)
+        self.stored: dict[str, str] = {}
+        self.settings = {"llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))}
+        self.reader = self._new()
+
+    @property
+    def path(self) -> Path:
+        """The log that most tests need."""
+        return self.directory / "vllm.log"
+
+    def write(self, text: str, name: str = "vllm.log") -> None:
+        """Append to a file, as a writer does who opens it anew."""
+        with (self.directory / name).open("ab") as file:
+            file.write(text.encode())
+
+    def read(self, max_bytes: int = 1 << 20) -> list[Line]:
+        """One batch."""
+        return list(self.reader.read(max_bytes).lines)
+
+    def texts(self, max_bytes: int = 1 << 20) -> list[str]:
+        """One batch, as texts."""
+        return [line.data.decode() for line in self.read(max_bytes)]
+
+    def commit(self, held: Iterable[Place] = ()) -> None:
+        """Store the positions, as the app does with what it made of the lines."""
+        self.stored |= self.reader.positions(held)
+
+    def restart(self) -> None:
+        """Die without another word, and begin from what is stored."""
+        self.reader.close()
+        self.reader = self._new()
+
+    def number(self, name: str, **labels: str) -> float | None:
+        """A value of our own metrics, for the log that most tests need."""
+        return self.telemetry.registry.get_sample_value(name, {"file": str(self.path), **labels})
+
+    def lost(self, cause: str = "truncated") -> float | None:
+        """Bytes counted as lost."""
+        return self.number("vigil_log_lost_bytes_total", cause=cause)
+
+    def _new(self) -> Reader:
+        return Reader(self.settings, self.stored, self.telemetry, self.clock)
+
+
+def descriptors_of(path: Path) -> int:
+    """How many descriptors of this process lead to a file that is or was at a path."""
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            count += str(entry.readlink()).removesuffix(" (deleted)") == str(path)
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+    return count

@@ -1,0 +1,112 @@
+"""A real vLLM on the CPU, installed by scripts/real-vllm."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from standins.program import free_port, until
+
+START_SECONDS = 240.0
+ENGINE_TITLE = b"VLLM::EngineCore"
+
+
+class RealVllm:
+    """A vLLM server on a port of its own, its log in a file, with a toy model and made-up weights."""
+
+    def __init__(self, home: Path, directory: Path) -> None:
+        self._home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = directory / "vllm.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it in a process group of its own, and return when it serves."""
+        environment = os.environ | {
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+        }
+        options = ["--load-format", "dummy", "--max-model-len", "512", "--max-num-seqs", "8", "--enforce-eager"]
+        command = [str(self._home / "bin" / "vllm"), "serve", str(self._home / "model"), "--served-model-name", "tiny"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port), *options],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        until(START_SECONDS, "vLLM serves", self.serves)
+
+    def serves(self) -> bool:
+        """Whether /health says 200; fails at once if the process has ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()[-4000:]
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def metrics(self) -> str:
+        """Its own page."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def complete(self, tokens: int) -> None:
+        """Ask for so many tokens, and wait for them; an engine that dies meanwhile is no error here."""
+        body = json.dumps({"model": "tiny", "prompt": "the day", "max_tokens": tokens, "ignore_eos": True}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/v1/completions", data=body, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                answer.read()
+        except (OSError, urllib.error.HTTPError):
+            return
+
+    def load(self, clients: int, tokens: int) -> list[threading.Thread]:
+        """So many clients at once; the threads that wait for their answers."""
+        threads = [threading.Thread(target=self.complete, args=(tokens,), daemon=True) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def engine_pid(self) -> int:
+        """The process titled VLLM::EngineCore that belongs to this server."""
+        assert self._process is not None
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if (
+                    path.read_bytes().startswith(ENGINE_TITLE)
+                    and os.getpgid(int(path.parent.name)) == self._process.pid
+                ):
+                    return int(path.parent.name)
+            except OSError:
+                continue
+        raise AssertionError("no process is titled VLLM::EngineCore")
+
+    def kill_engine(self) -> int:
+        """`kill -9` of the engine; the exit code with which the server then ends by itself."""
+        assert self._process is not None
+        os.kill(self.engine_pid(), signal.SIGKILL)
+        return self._process.wait(60)
+
+    def stop(self) -> None:
+        """End the whole group."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)

@@ -1,0 +1,291 @@
+"""The real program as a process: what a user sees from outside, on recorded pages and logs, without a vLLM."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from standins.channels import PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Behaviour, Channels
+from standins.program import Program, until
+from standins.vllm import StandInVllm
+
+DATA = Path(__file__).parent / "data"
+PAGE = (DATA / "captures" / "metrics-0.32.0-busy-preempting.txt").read_text()
+CRASH = (DATA / "captures" / "server-0.32.0-engine-killed.log").read_bytes()
+
+CONFIG = """
+vllm:
+  - name: llama
+    url: {url}
+    interval: 200ms
+    logs: [{{path: {log}}}]
+gpu: {{enabled: false}}
+notify:
+  channels:
+    slack: {{url: "{slack}"}}
+    pagerduty: {{url: "{pagerduty}"}}
+"""
+
+
+@pytest.fixture
+def channels() -> Iterator[Channels]:
+    """Slack and PagerDuty, played here."""
+    with Channels() as playing:
+        yield playing
+
+
+@pytest.fixture
+def vllm() -> Iterator[StandInVllm]:
+    """A server that shows a recorded page."""
+    with StandInVllm(PAGE) as server:
+        yield server
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """An empty log that is followed from its beginning."""
+    path = tmp_path / "vllm.log"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def program(vllm: StandInVllm, channels: Channels, log: Path, tmp_path: Path) -> Iterator[Program]:
+    """The sidecar beside all of these, not started yet."""
+    text = CONFIG.format(url=vllm.url, log=log, slack=SLACK, pagerduty=PAGERDUTY)
+    sidecar = Program(tmp_path, text, channels.environment)
+    yield sidecar
+    sidecar.close()
+
+
+def crash(log: Path) -> None:
+    """Let the log of a real crash be written."""
+    with log.open("ab") as stream:
+        stream.write(CRASH)
+
+
+def vigil(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Another command of `vigil` on the same state."""
+    command, *rest = arguments
+    state = ["--config", str(program.config), "--state-dir", str(program.directory / "state")]
+    return subprocess.run(
+        [sys.executable, "-m", "vllm_vigil", command, *rest, *state],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_beside_nothing_it_is_up_and_says_so_honestly(tmp_path: Path) -> None:
+    """No vLLM, no GPU, no configuration: its own facts, `vigil_source_up` 0, and nothing of anybody else's."""
+    program = Program(tmp_path, "vllm: [{url: 'http://127.0.0.1:9'}]\n").start()
+    try:
+        until(10, "both sources were asked", lambda: program.get("/-/ready").status_code == 200)
+        assert program.value("vigil_build_info") == 1
+        assert program.value("vigil_source_up", source="vllm") == 0
+        assert [name for name, _ in program.samples() if name.startswith(("llm_requests", "gpu_"))] == []
+        assert program.get("/health").status_code == 503
+        assert "refused" in program.get("/").text
+    finally:
+        program.close()
+
+
+def test_series_come_and_go_with_their_source(program: Program, vllm: StandInVllm) -> None:
+    """Within 3 intervals of a source's failure its series are gone, and they come back by themselves."""
+    program.start()
+    until(10, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    vllm.misbehave = lambda request: request.answer(500)
+    until(5, "no series", lambda: program.value("llm_requests_waiting") is None)
+    assert program.value("vigil_source_up", source="vllm") == 0
+    vllm.misbehave = None
+    until(5, "series again", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    said = [line for line in program.output.read_text().splitlines() if "500" in line]
+    assert len(said) == 1, "the reason stands in the log once"
+
+
+def test_a_crash_is_one_incident_delivered_once_to_each_channel(
+    program: Program, channels: Channels, log: Path
+) -> None:
+    """The log of a real crash, with dozens of records from two processes, is one page with one key."""
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    (page,) = channels.wait_for(PAGERDUTY_HOST, 1)
+    channels.wait_for(SLACK_HOST, 1)
+    (incident,) = program.status()["incidents"]["open"]
+    assert (incident["rule"], incident["key"]) == ("engine_dead", page.document["dedup_key"])
+    until(10, "the outbox is empty", lambda: program.value("vigil_outbox_pending", channel="slack") == 0)
+    assert (len(channels.received(PAGERDUTY_HOST)), len(channels.received(SLACK_HOST))) == (1, 1)
+    assert program.value("vigil_incidents_total", rule="engine_dead") == 1
+    assert program.value("vigil_deliveries_total", channel="pagerduty", outcome="delivered") == 1
+
+
+def test_a_page_survives_kill_9_between_detection_and_delivery(program: Program, channels: Channels, log: Path) -> None:
+    """The provider is down, the sidecar is killed, both come back: the page arrives, with the key it had."""
+    channels.answer(PAGERDUTY_HOST, 503)
+    channels.answer(SLACK_HOST, Behaviour.HANG)
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    channels.wait_for(PAGERDUTY_HOST, 1)
+    key = program.status()["incidents"]["open"][0]["key"]
+    program.kill()
+    waiting = [json.loads(line) for line in vigil(program, "outbox", "--json").stdout.splitlines()]
+    assert {(row["channel"], row["key"]) for row in waiting} == {("pagerduty", key), ("slack", key)}
+
+    channels.answer(PAGERDUTY_HOST, Behaviour.ACCEPT)
+    channels.answer(SLACK_HOST, Behaviour.ACCEPT)
+    before = len(channels.received(PAGERDUTY_HOST))
+    program.start()
+    page = channels.wait_for(PAGERDUTY_HOST, before + 1, seconds=30)[before]
+    assert page.document["dedup_key"] == key
+    channels.wait_for(SLACK_HOST, 2, seconds=30)
+    listed = vigil(program, "incidents", "--json")
+    assert [json.loads(line)["key"] for line in listed.stdout.splitlines()] == [key]
+
+
+def test_the_log_is_read_on_from_where_it_was_left(program: Program, channels: Channels, log: Path) -> None:
+    """What was written while the sidecar was away is found; what was judged before is not judged again."""
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    channels.wait_for(SLACK_HOST, 1)
+    program.stop()
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    time.sleep(1)  # time in which a second page would come
+    assert len(channels.received(SLACK_HOST)) == 1
+    assert program.value("vigil_log_lag_bytes") == 0
+
+
+def test_sigterm_ends_it_within_5_seconds_while_a_notification_hangs(
+    program: Program, channels: Channels, log: Path
+) -> None:
+    """The stop waits for no channel; the row is still there for the next start."""
+    channels.answer(SLACK_HOST, Behaviour.HANG)
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    channels.wait_for(SLACK_HOST, 1)
+    assert program.stop() < 5
+    assert "slack" in vigil(program, "outbox").stdout
+
+
+def test_what_was_written_last_is_read_before_it_ends(program: Program, log: Path) -> None:
+    """A crash in the instant before SIGTERM is in the state file."""
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    program.stop()
+    assert "engine_dead" in vigil(program, "incidents", "--json").stdout
+
+
+def test_a_second_instance_on_the_same_state_is_refused(program: Program) -> None:
+    """Exit code 3, and it says who is in the way."""
+    program.start()
+    second = vigil(program, "run", "--listen", "127.0.0.1:0")
+    assert second.returncode == 3
+    assert "another vigil holds the state directory" in second.stderr
+
+
+def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(program: Program) -> None:
+    """By POST and by SIGHUP; the metric, the page and the log say how it went."""
+    program.start()
+    until(10, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    good = program.config.read_text()
+
+    program.config.write_text(good.replace("name: llama", "name: renamed"))
+    assert program.post("/-/reload").status_code == 200
+    until(10, "the new name", lambda: program.value("llm_requests_waiting", server="renamed") == 50)
+    assert program.value("vigil_source_up", server="llama") is None
+
+    program.config.write_text("vlm: []\n")
+    answer = program.post("/-/reload")
+    assert answer.status_code == 500
+    assert "vlm: unknown key; did you mean 'vllm'?" in answer.text
+    assert program.value("vigil_config_last_reload_successful") == 0
+    assert "did you mean" in program.get("/").text
+    assert "did you mean" in program.output.read_text()
+    assert program.value("llm_requests_waiting", server="renamed") == 50
+
+    program.config.write_text(good)
+    program.process.send_signal(signal.SIGHUP)
+    until(10, "the old name", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    assert program.value("vigil_config_last_reload_successful") == 1
+
+
+def test_a_bad_configuration_is_refused_with_exit_2_and_every_problem(program: Program) -> None:
+    """File, line, path and the nearest key; nothing is started."""
+    program.config.write_text("vllm:\n- urll: http://a\ngpu: {interval: 5}\n")
+    refused = vigil(program, "run")
+    assert refused.returncode == 2
+    assert "vigil.yaml:2: vllm[0].urll: unknown key; did you mean 'url'?" in refused.stderr
+    assert "vigil.yaml:3: gpu.interval: 5 has no unit" in refused.stderr
+
+
+def test_an_address_in_use_is_named(program: Program) -> None:
+    """The error names the address and what to do."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        refused = vigil(program, "run", "--listen", address)
+    assert refused.returncode == 1
+    assert address in refused.stderr
+
+
+def test_systemd_is_told_ready_watchdog_and_stopping(
+    vllm: StandInVllm, channels: Channels, log: Path, tmp_path: Path
+) -> None:
+    """READY after the first tick, WATCHDOG from then on, STOPPING at the end; levels as journald reads them."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(10)
+        text = CONFIG.format(url=vllm.url, log=log, slack=SLACK, pagerduty=PAGERDUTY) + "log: {format: journal}\n"
+        program = Program(tmp_path, text, channels.environment | {"NOTIFY_SOCKET": str(address)})
+        program.start()
+        heard = [manager.recv(1000).decode() for _ in range(4)]
+        program.stop()
+        while not heard[-1].startswith("STOPPING"):
+            heard.append(manager.recv(1000).decode())
+    assert any(text.startswith("READY=1") for text in heard)
+    assert "WATCHDOG=1" in heard
+    assert all(line.startswith("<") for line in program.output.read_text().splitlines())
+
+
+def test_the_command_line_tells_its_version_and_its_commands() -> None:
+    """As the installed script, too."""
+    script = Path(sys.executable).with_name("vigil")
+    version = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert version.startswith("vllm-vigil ")
+    shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert all(name in shown for name in ("run", "check", "doctor", "replay", "incidents", "outbox", "test-notify"))
+
+
+def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) -> None:
+    """`--vllm URL --log PATH --notify URL` without any file; a secret is not shown by `vigil check`."""
+    environment = os.environ | {"VIGIL_NOTIFY": SLACK}
+    shown = subprocess.run(
+        [sys.executable, "-m", "vllm_vigil", "check", "--vllm", vllm.url, "--log", str(log)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=30,
+        check=True,
+    ).stdout
+    assert f'path: "{log}"' in shown
+    assert "flag --log" in shown
+    assert "environment VIGIL_NOTIFY" in shown
+    assert SLACK.rsplit("/", 1)[-1] not in shown
