@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from vllm_vigil import __version__
 from vllm_vigil.config.load import Recipe
@@ -60,7 +61,7 @@ def recipe(options: argparse.Namespace) -> Recipe:
 # --- one function per command: its words and options; the module that does it is imported when it is called, because
 # --- `vigil check` need not pay for what `vigil run` uses
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # it has no public name
 
 
 def _run(commands: Commands) -> None:

@@ -86,4 +86,5 @@ class _Relay(logging.Handler):
     """The libraries' log into ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger.opt(depth=6).log(min(record.levelno, logging.CRITICAL), "{}: {}", record.name, record.getMessage())
+        level = record.levelname if record.levelname in JOURNAL_PRIORITY else "WARNING"
+        logger.opt(depth=6).log(level, "{}: {}", record.name, record.getMessage())

@@ -87,8 +87,8 @@ CASES = [
     ),
     (
         (
-            '{"text": "t", "record": {"level": {"name": "ERROR", "no": 40}, "message": "m", "process": {"id": 9, "name": '
-            '"MainProcess"}, "time": {"repr": "2026-11-21 03:05:31.000000+00:00", "timestamp": 1795230331.0}}}'
+            '{"text": "t", "record": {"level": {"name": "ERROR", "no": 40}, "message": "m", "process": {"id": 9, '
+            '"name": "MainProcess"}, "time": {"repr": "2026-11-21 03:05:31.000000+00:00", "timestamp": 1795230331.0}}}'
         ),
         Part(Shape.DOCUMENT, "m", "ERROR", pid="9", at=NOV),
     ),

@@ -22,7 +22,8 @@ from standins.listening import OPEN, client, listening
 from standins.scenes import quiet, series, snapshot_of
 from vllm_vigil.errors import VigilError
 from vllm_vigil.exposition.http import Limits, Listener
-from vllm_vigil.exposition.web_config import Tls, WebConfig, WebSettings
+from vllm_vigil.exposition.listen import WebSettings
+from vllm_vigil.exposition.web_config import Tls, WebConfig
 from vllm_vigil.model import Point, labels
 
 HASTY = Limits(request_seconds=0.2, answer_seconds=0.2, idle_seconds=0.2)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vllm_vigil.errors import ConfigError
-from vllm_vigil.exposition.web_config import Tls, WebConfig, WebSettings, read
+from vllm_vigil.exposition.web_config import Tls, WebConfig, read
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 PAIR = {"cert_file": "server.crt", "key_file": "/etc/ssl/server.key"}
@@ -116,30 +116,3 @@ def test_everything_wrong_is_said_at_once_and_no_password_with_it() -> None:
         line.partition(": ")[0] for line in str(raised.value).splitlines()
     ]
     assert "hunter" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("listen", "loopback"),
-    [
-        ("127.0.0.1:9877", True),
-        ("127.8.8.8:1", True),
-        ("localhost:9877", True),
-        ("[::1]:9877", True),
-        (":9877", False),
-        ("0.0.0.0:9877", False),
-        ("[::]:9877", False),
-        ("gpu-host:9877", False),
-    ],
-)
-def test_only_loopback_is_this_machine_only(listen: str, *, loopback: bool) -> None:
-    """A name other than localhost may be anyone's address."""
-    assert [] == list(WebSettings(listen).problems())
-    assert loopback is WebSettings(listen).loopback
-
-
-@pytest.mark.parametrize("listen", ["", "9877", "::1:9877", "[::1]", "localhost:", "localhost:http", "a:65536", "a:-1"])
-def test_a_listen_without_host_and_port_is_a_problem(listen: str) -> None:
-    """The problem is that of `listen`, and shows how it is written."""
-    ((path, message),) = WebSettings(listen).problems()
-    assert path == "listen"
-    assert "write host:port, such as 127.0.0.1:9877" in message

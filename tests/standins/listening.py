@@ -12,9 +12,10 @@ import httpx
 from standins.sidecar import StandInSidecar
 from vllm_vigil.clock import RealClock
 from vllm_vigil.exposition.http import Limits, Listener
+from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.exposition.metrics import Metrics
 from vllm_vigil.exposition.site import Site
-from vllm_vigil.exposition.web_config import WebConfig, WebSettings
+from vllm_vigil.exposition.web_config import WebConfig
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.telemetry import Telemetry
 

@@ -12,7 +12,7 @@ import pytest
 
 from vllm_vigil.errors import StateLocked, StateUnusable
 from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
-from vllm_vigil.state.store import FILE, Store
+from vllm_vigil.state.store import FILE, Store, Word
 
 OPEN = Incident(
     key="vigil-1",
@@ -128,7 +128,10 @@ def test_an_attempt_is_counted_and_an_ended_row_waits_no_more(tmp_path: Path) ->
         store.end(second, 11.0, Outcome.DELIVERED, "")
     assert [(row.id, row.attempts, due) for row, due in store.waiting()] == [(first, 1, 25.0)]
     assert store.waiting("pager") == []
-    assert store.told(OPEN.key) == [("slack", Reason.FIRST, 10.0), ("pager", Reason.FIRST, 10.0)]
+    assert store.words(OPEN.key) == [
+        Word("slack", Reason.FIRST, 10.0, Outcome.RETRY, waits=True),
+        Word("pager", Reason.FIRST, 11.0, Outcome.DELIVERED, waits=False),
+    ]
     store.close()
 
 
@@ -144,5 +147,5 @@ def test_old_news_is_forgotten_but_nothing_that_still_waits(tmp_path: Path) -> N
         store.queue(Notification("slack", Reason.FIRST, waits), 1.0)
         store.forget(before=50.0)
     assert {incident.key for incident in store.recent_incidents(10)} == {OPEN.key, waits.key}
-    assert store.told("vigil-2") == []
+    assert store.words("vigil-2") == []
     store.close()

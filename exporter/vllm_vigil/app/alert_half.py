@@ -17,7 +17,6 @@ from vllm_vigil.clock import Clock, Waker
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import CRASH_RULES
 from vllm_vigil.lines.reader import Batch, Reader
 from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
 from vllm_vigil.notifications.outbox import Outbox
@@ -33,6 +32,20 @@ POSITION_SECONDS = 1.0
 RECORD_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 3600.0
 KEPT_SECONDS = 30 * 86_400.0
+FATAL = frozenset(
+    {
+        "cuda_oom",
+        "kv_cache_too_small",
+        "host_oom_kill",
+        "cuda_error",
+        "nccl_failure",
+        "startup_failed",
+        "worker_died",
+        "engine_dead",
+    }
+)
+"""Rules whose events mean that the engine is not coming back by itself."""
+
 LIFE = {"server_started": "starting", "server_ready": "ready", "server_stopping": "stopping"}
 
 
@@ -161,7 +174,7 @@ class AlertHalf:
                 yield event
 
     def _hear_of(self, event: Event) -> None:
-        life = LIFE.get(event.kind) or ("dead" if event.rule in CRASH_RULES else None)
+        life = LIFE.get(event.kind) or ("dead" if event.rule in FATAL else None)
         if life:
             self._hear(event.server, life)
 

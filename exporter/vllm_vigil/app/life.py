@@ -47,8 +47,8 @@ class Life:
         self._round = Round(loaded.config, store, clock, self._telemetry)
         self.facts = Facts(self._round, loaded, clock, self.reload)
         settings = loaded.config.web
-        site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), web, loopback=settings.loopback)
-        self.listener = Listener(settings, site, web.tls.context() if web.tls else None)
+        site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), settings, web)
+        self.listener = Listener(settings, web, site)
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `VigilError` if the address cannot be had."""

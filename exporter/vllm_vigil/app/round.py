@@ -15,10 +15,10 @@ from vllm_vigil.app.metrics_half import MetricsHalf
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.settings import Config
 from vllm_vigil.events.detector import Detector
-from vllm_vigil.events.patterns import user_patterns
+from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import Rule, rules_with
+from vllm_vigil.incidents.rules import Rule, merge
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
 from vllm_vigil.model import Finding, Notification
@@ -43,7 +43,7 @@ class Round:
     def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self.config = config
         self.store = store
-        self.rules = rules_with(config.rules)
+        self.rules = merge(config.rules)
         self.incidents = Incidents(self.rules)
         self.reader = Reader(
             {server.server: server.logs for server in config.vllm}, store.positions(), telemetry, clock
@@ -96,10 +96,10 @@ class Round:
 def _parts(round_: Round, telemetry: Telemetry, clock: Clock) -> Parts:
     """The rooms of the alert half, with what the store remembers."""
     store, config = round_.store, round_.config
-    joiner = Joiner(telemetry)
+    joiner = Joiner(telemetry, clock)
     joiner.restore(store.memory("records"))
     round_.incidents.restore(store.memory("incidents"), store.open_incidents())
-    detector = Detector(user_patterns(config.patterns))
+    detector = Detector((*user_rows(config.patterns), *PATTERNS))
     telemetry.events_known(detector.kinds)
     telemetry.rules_known(round_.rules)
     telemetry.channels_known(config.notify.channels)

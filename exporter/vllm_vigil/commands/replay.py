@@ -11,17 +11,17 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from vllm_vigil.clock import RealClock
 from vllm_vigil.commands.state import moment
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.errors import UsageError
 from vllm_vigil.events.detector import Detector
-from vllm_vigil.events.patterns import patterns_with
+from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import Rule, rules_with
+from vllm_vigil.incidents.rules import Rule, merge
 from vllm_vigil.lines.split import Splitter
 from vllm_vigil.model import Change, Event, Incident, Line, Record
 from vllm_vigil.redact import mask
@@ -33,8 +33,8 @@ BLOCK_BYTES = 1024 * 1024
 def replay(files: list[str], recipe: Recipe, *, as_json: bool) -> int:
     """Print every event, and every incident in its final form; 1 if there was an incident."""
     config = recipe.load().config
-    rules = rules_with(config.rules)
-    story = Story(Detector(patterns_with(config.patterns)), Incidents(rules))
+    rules = merge(config.rules)
+    story = Story(Detector((*user_rows(config.patterns), *PATTERNS)), Incidents(rules))
     for name in files:
         story.read(name)
     show = _as_json if as_json else _as_text
@@ -128,7 +128,7 @@ def lines_of(name: str) -> Iterator[Line]:
         yield Line(name, last.data, "", "replay", last.offset, last.end, last.soft)
 
 
-def _opened(name: str) -> IO[bytes]:
+def _opened(name: str) -> BinaryIO | gzip.GzipFile:
     if name == "-":
         return open(sys.stdin.fileno(), "rb", closefd=False)
     return gzip.open(name) if name.endswith(".gz") else Path(name).open("rb")

@@ -83,7 +83,7 @@ class _Reading:
             return Node(self._mapping(node), origin)
         if isinstance(node, yaml.SequenceNode):
             return Node([self.convert(item) for item in node.value], origin)
-        value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]  # a scalar by its YAML 1.1 type
+        value = self._loader.construct_object(node)  # a scalar by its YAML 1.1 type
         if isinstance(value, str):
             text, hidden = self._substitute(value, origin)
             return Node(text, origin, hidden)
@@ -111,7 +111,9 @@ class _Reading:
 
 
 def _kind(node: yaml.Node) -> str:
-    return {"mapping": "mapping", "sequence": "list"}.get(node.id, "single value")
+    if isinstance(node, yaml.MappingNode):
+        return "mapping"
+    return "list" if isinstance(node, yaml.SequenceNode) else "single value"
 
 
 def _plain(node: Node) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vllm_vigil.config.document import Node
 from vllm_vigil.errors import UsageError
@@ -83,7 +84,9 @@ def _with_logs(servers: Node | None, given: Given) -> Node:
     for text in given.log:
         named = _NAMED_PATH.fullmatch(text)
         index = _index(entries, named[1] if named else None, origin)
-        path = Node({"path": Node(named[2] if named else text, origin)}, origin)
+        # a flag is given in some working directory, a file is not: there paths are written in full
+        full = str(Path(named[2] if named else text).expanduser().absolute())
+        path = Node({"path": Node(full, origin)}, origin)
         by_server.setdefault(index, []).append(path)
     for index, logs in by_server.items():
         entries[index] = Node(dict(entries[index].value) | {"logs": Node(logs, origin)}, entries[index].origin)

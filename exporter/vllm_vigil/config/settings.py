@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vllm_vigil.events.pattern import PatternSettings
 from vllm_vigil.exposition.listen import WebSettings
-from vllm_vigil.incidents.rules import RuleSettings
+from vllm_vigil.incidents.rules import RULES, RuleSettings
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.sources.nvml import GpuSettings
@@ -63,9 +63,12 @@ class Config:
     log: OutputSettings = field(default_factory=OutputSettings)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Two servers of one name would be one label `server`."""
+        """What no part can see alone: servers of one name, patterns that name no rule."""
         seen: set[str] = set()
         for server in self.vllm:
             if server.server in seen:
                 yield "vllm", f"two servers are called {server.server!r}; give each a name of its own"
             seen.add(server.server)
+        for id_, pattern in self.patterns.items():
+            if pattern.rule and pattern.rule not in RULES and pattern.rule not in self.rules:
+                yield f"patterns.{id_}.rule", f"there is no rule {pattern.rule!r}; built in are {', '.join(RULES)}"

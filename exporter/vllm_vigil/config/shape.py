@@ -61,6 +61,7 @@ class Shaping:
         if not isinstance(node.value, dict):
             self.problem(node, path, f"must be a mapping, not {_say(node)}")
             return None
+        before = len(self.problems)
         fields = {field.name: field for field in dataclasses.fields(kind)}
         types_of = typing.get_type_hints(kind)
         given: dict[str, Any] = {}
@@ -83,9 +84,8 @@ class Shaping:
         ]
         for name in missing:
             self.problem(node, _join(path, name), "is missing")
-        before = len(self.problems)
-        if missing or any(value is None and not _without_none(types_of[name])[1] for name, value in given.items()):
-            return None
+        if len(self.problems) > before:
+            return None  # what is built of half of it would only find problems that are none
         settings = kind(**given)
         for name, text in _own_problems(settings):
             self.problem(node.value.get(name.partition(".")[0], node), _join(path, name), text)

@@ -630,7 +630,7 @@ STARTUP = (
         "disk_full",
         ("No space left on device",),
         r"^OSError: \[Errno 28\] No space left on device",
-        (_raw("OSError: [Errno 28] No space left on device: '/root/.cache/huggingface'"),),
+        (_raw("OSError: [Errno 28] No space left on device: '/var/cache/huggingface'"),),
         ("(APIServer pid=1) INFO 11-21 02:36:07 [x.py:1] OSError: [Errno 28] No space left on device",),
     ),
     _start(

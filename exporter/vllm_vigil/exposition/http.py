@@ -26,8 +26,8 @@ import uvicorn
 from loguru import logger
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from vllm_vigil.exposition.listen import bind
-from vllm_vigil.exposition.web_config import WebConfig, WebSettings
+from vllm_vigil.exposition.listen import WebSettings, bind
+from vllm_vigil.exposition.web_config import WebConfig
 
 HEAD_BYTES = 16 * 1024
 GRACE_SECONDS = 1.0  # what a stop leaves to answers under way

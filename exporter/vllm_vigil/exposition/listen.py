@@ -11,10 +11,33 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from vllm_vigil.errors import VigilError
 
 BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where HTTP is answered. `config_file` is in the format of exporter-toolkit's `--web.config.file`."""
+
+    listen: str = "127.0.0.1:9877"
+    config_file: Path | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the values."""
+        try:
+            split(self.listen)
+        except ValueError as error:
+            yield "listen", str(error)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(split(self.listen)[0])
 
 
 def split(listen: str) -> tuple[str, int]:

@@ -19,11 +19,12 @@ from urllib.parse import parse_qs
 
 from vllm_vigil.exposition import health
 from vllm_vigil.exposition.answer import HTML, Answer, document, plain
+from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.exposition.login import Login
 from vllm_vigil.exposition.metrics import Metrics
 from vllm_vigil.exposition.page import CONTENT_SECURITY_POLICY, page
 from vllm_vigil.exposition.status import Sidecar, observe
-from vllm_vigil.exposition.web_config import WebConfig, WebSettings
+from vllm_vigil.exposition.web_config import WebConfig
 
 BODY_BYTES = 64 * 1024
 DRAINED_BYTES = 1024 * 1024  # read on so far after a refusal, so that a client that is still sending hears of it

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from vllm_vigil.errors import ConfigError
-from vllm_vigil.exposition.listen import is_loopback, split
 from vllm_vigil.units import Secret
 
 SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users")
@@ -38,26 +37,6 @@ HEADERS: Mapping[str, tuple[str, ...]] = {  # with the values that each may have
 BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 COSTS = range(4, 16)  # 16 takes four seconds a login, and each one more doubles it
 Problem = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class WebSettings:
-    """Where HTTP is answered. `config_file` is in the format of exporter-toolkit's `--web.config.file`."""
-
-    listen: str = "127.0.0.1:9877"
-    config_file: Path | None = None
-
-    def problems(self) -> Iterator[Problem]:
-        """What is wrong with the values."""
-        try:
-            split(self.listen)
-        except ValueError as error:
-            yield "listen", str(error)
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(split(self.listen)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from vllm_vigil.incidents.sign import Sign, title
 from vllm_vigil.model import Incident, IncidentState, Labels, labels
 
 FOLD_SECONDS = 60.0
+UNCONFIRMED_SECONDS = 300.0
 MAX_EVIDENCE = 5
 MAX_PROCESSES = 8
 
@@ -17,14 +18,20 @@ MAX_PROCESSES = 8
 class Held:
     """An open incident and what only its judging needs. `last` is its own rule's latest sign, without what folded in.
 
-    `holding` are the findings that hold now, as (rule, group); `ended` is when the last of them ceased.
+    `holding` are the findings that hold now, as (rule, group), with the time when each was last confirmed; `ended` is
+    when the last of them ceased.
     """
 
     incident: Incident
     group: str
     last: float
     ended: float = 0.0
-    holding: set[tuple[str, str]] = field(default_factory=set)
+    holding: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def forget_unconfirmed(self, now: float) -> None:
+        """A finding that nobody makes any more (its GPU or server is gone) must not hold the incident for ever."""
+        for name in [name for name, at in self.holding.items() if now - at > UNCONFIRMED_SECONDS]:
+            self.ended = max(self.ended, self.holding.pop(name))
 
     def grow(self, sign: Sign, started_at: float | None) -> Incident:
         """More of the same, or a consequence. A crash counts again only when it has happened again."""

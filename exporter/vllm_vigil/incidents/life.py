@@ -87,5 +87,6 @@ class Life:
     @classmethod
     def restored(cls, memory: dict[str, Any]) -> Life:
         """The life that an earlier process remembered."""
-        recent = ((rule, at, line) for rule, at, line in memory["recent"])
-        return cls(**memory | {"recent": deque(recent, maxlen=RECENT)})
+        known = {name: memory[name] for name in cls.__slots__ if name in memory}  # another version may know others
+        recent = ((rule, at, line) for rule, at, line in memory.get("recent", ()))
+        return cls(**known | {"recent": deque(recent, maxlen=RECENT)})

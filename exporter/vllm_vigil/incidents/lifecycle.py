@@ -67,14 +67,16 @@ class Incidents:
         sign = of_finding(finding, rule)
         name = (rule.id, sign.group)
         held = next((held for held in self._of(sign.server) if name in held.holding), None)
-        if held and not finding.holds:
-            held.holding.discard(name)
+        if held and finding.holds:
+            held.holding[name] = now
+        elif held:
+            del held.holding[name]
             held.ended = now
         if held or not finding.holds or self._life(sign.server).explains(rule, sign.at, found=True):
             return []
         held, changes = self._admit(sign, counted=False)
         if held:
-            held.holding.add(name)
+            held.holding[name] = now
         return changes
 
     def tick(self, now: float, serving_since: Mapping[str, float | None]) -> list[Change]:
@@ -86,6 +88,7 @@ class Incidents:
             self._life(server).tick(now, since)
         changes = []
         for key, held in list(self._open.items()):
+            held.forget_unconfirmed(now)
             resolved = self._resolved_at(held, serving_since)
             if resolved is not None and now >= resolved:
                 incident = replace(held.incident, state=IncidentState.RESOLVED, resolved=resolved)
@@ -175,7 +178,7 @@ class Incidents:
         starts = life.start(event.at, rule.window)
         if not rule.enabled or starts < rule.count:
             return []
-        sign = replace(of_event(event, rule), line=f"{starts} starts without {rule.window / 60:.0f} healthy minutes")
+        sign = replace(of_event(event, rule), line=f"{starts} starts without five healthy minutes in between")
         cause = self._same(sign) or next((held for held in self._of(sign.server) if self._is_crash(held)), None)
         if not cause:
             return self._begin(sign, life, starts)[1]
@@ -203,7 +206,7 @@ class Incidents:
     def remember(self) -> str:
         """Windows, lives and what belongs to the open incidents, as JSON."""
         extras = {
-            key: {"group": held.group, "last": held.last, "ended": held.ended, "holding": sorted(held.holding)}
+            key: {"group": held.group, "last": held.last, "ended": held.ended, "holding": [*held.holding.items()]}
             for key, held in self._open.items()
         }
         lives = {server: life.remember() for server, life in self._lives.items()}
@@ -216,7 +219,7 @@ class Incidents:
         self._lives = {server: Life.restored(life) for server, life in body["lives"].items()}
         for incident in open_incidents:
             extra = body["open"].get(incident.key, {"group": self._group(incident), "last": incident.updated})
-            holding = {(rule, group) for rule, group in extra.get("holding", ())}
+            holding = {(rule, group): at for (rule, group), at in extra.get("holding", ())}
             self._open[incident.key] = Held(incident, extra["group"], extra["last"], extra.get("ended", 0.0), holding)
 
     # --- small facts

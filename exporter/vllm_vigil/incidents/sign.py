@@ -73,7 +73,7 @@ class Sign:
     @property
     def key(self) -> str:
         """The key of the incident that it opens."""
-        text = f"{self.server}\0{self.rule.id}\0{self.origin}"
+        text = f"{self.server}\0{self.rule.id}\0{self.group}\0{self.origin}"
         return f"vigil-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

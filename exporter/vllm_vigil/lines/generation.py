@@ -112,7 +112,7 @@ class Generation:
         """Take the size; False if the content is no longer the one that was read."""
         size = os.fstat(self.descriptor).st_size
         at = self.lines.at
-        if size < self.size or self._before(at) != self._tail:
+        if size < self.size or self._before(at) != self._tail or not self._read_head(at).startswith(self._head):
             return False
         self.size = size
         return True

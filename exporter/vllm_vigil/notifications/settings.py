@@ -82,8 +82,6 @@ class NotifySettings:
     def problems(self) -> Iterator[tuple[str, str]]:
         """A route to a channel that does not exist leads nowhere."""
         for index, route in enumerate(self.routes):
-            if not isinstance(route, RouteSettings):
-                continue  # config/ leaves None in the place of a route that has problems of its own
             for name in route.to:
                 if name not in self.channels:
                     yield f"routes[{index}].to", f"there is no channel {name!r}{_nearest(name, tuple(self.channels))}"

@@ -179,13 +179,6 @@ class Store:
             for id_, channel_, reason, body, queued, attempts, next_at in rows
         ]
 
-    def told(self, key: str) -> list[tuple[str, Reason, float]]:
-        """Every row ever queued for an incident: channel, reason, when; oldest first."""
-        rows = self._connection.execute(
-            "SELECT channel, reason, queued FROM outbox WHERE incident = ? ORDER BY id", (key,)
-        )
-        return [(channel, Reason(reason), queued) for channel, reason, queued in rows]
-
     def words(self, key: str) -> list[Word]:
         """Every row ever queued for an incident, with how it fared; oldest first."""
         rows = self._connection.execute(

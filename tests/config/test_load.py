@@ -1,0 +1,167 @@
+"""File, environment and flags into one configuration, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from vllm_vigil.config.document import parse_document
+from vllm_vigil.config.load import Recipe, find_file, state_directory
+from vllm_vigil.config.overlay import Given
+from vllm_vigil.config.settings import Config
+from vllm_vigil.config.shape import Shaping
+from vllm_vigil.config.show import show
+from vllm_vigil.errors import ConfigError, UsageError
+from vllm_vigil.lines.settings import LogSettings
+
+EVERYTHING = """
+vllm:
+- name: llama
+  url: https://gpu7:8443
+  interval: 2s
+  headers: {X-Team: infra}
+  bearer: ${TOKEN}
+  logs: [{path: /var/log/vllm/*.log}]
+notify:
+  channels:
+    slack: {url: "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"}
+  routes:
+  - {match: {severity: critical}, to: [slack], repeat: 30m, also: true}
+rules: {request_timeout: {count: 20, window: 10m}}
+patterns: {late: {rule: request_timeout, regex: 'late by \\d+', examples: ['late by 5']}}
+state_dir: /var/lib/vigil
+"""
+
+
+def flags(**given: object) -> Given:
+    """Flags."""
+    return Given("flag --{}", **given)  # type: ignore[arg-type]  # each test gives what it needs
+
+
+def load(text: str = "", given: Given | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration of a file's text, flags and environment."""
+    path = Path("vigil.yaml").absolute()
+    path.write_text(text)
+    return Recipe(path, given or flags(), environment or {}).load().config
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_empty_file_and_no_file_are_the_defaults() -> None:
+    """Every key is optional."""
+    assert load("") == Recipe(None, flags(), {}).load().config == Config()
+
+
+def test_the_flags_cover_the_common_case() -> None:
+    """A server, its log, a channel; a relative path is one of the working directory."""
+    config = load(given=flags(vllm=["http://a:1"], log=["x.log"], notify=["json://h/p", "json://h/q"]))
+    (server,) = config.vllm
+    assert (server.server, server.logs) == ("a:1", (LogSettings(str(Path.cwd() / "x.log")),))
+    assert list(config.notify.channels) == ["json", "json-2"]
+
+
+def test_flags_win_over_environment_over_file() -> None:
+    """Each replaces what the one below says of the same thing."""
+    environment = {"VIGIL_VLLM": "http://b:1,http://c:1", "VIGIL_LISTEN": ":2"}
+    config = load("vllm: [{url: 'http://a:1'}]\nweb: {listen: ':1'}\n", flags(listen=":3"), environment)
+    assert [server.server for server in config.vllm] == ["b:1", "c:1"]
+    assert config.web.listen == ":3"
+
+
+def test_a_log_goes_to_the_server_that_is_named() -> None:
+    """With one server no name is needed; with several one is, and the error lists them."""
+    config = load(given=flags(vllm=["a=http://a:1", "b=http://b:1"], log=["b=/l"]))
+    assert [len(server.logs) for server in config.vllm] == [0, 1]
+    with pytest.raises(UsageError, match=r"flag --log: say whose log it is with NAME=PATH.*\(a, b\)"):
+        load(given=flags(vllm=["a=http://a:1", "b=http://b:1"], log=["/l"]))
+
+
+def test_commas_in_a_channel_s_address_do_not_cut_it() -> None:
+    """VIGIL_NOTIFY is cut where the next address begins."""
+    config = load(environment={"VIGIL_NOTIFY": "mailtos://u:p@x.org?to=a@x.org,b@x.org,json://h/p"})
+    assert [channel.url.reveal() for channel in config.notify.channels.values()] == [
+        "mailtos://u:p@x.org?to=a@x.org,b@x.org",
+        "json://h/p",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("vllm: [{url: 'http://a:1'}, {url: 'http://a:1'}]", "two servers are called 'a:1'"),
+        ("patterns: {p: {regex: x, rule: nosuch}}", "patterns.p.rule: there is no rule 'nosuch'"),
+        ("patterns: {p: {regex: x, examples: [y]}}", r"patterns.p.examples\[0\]: is not matched"),
+        ("notify: {channels: {s: {url: 'slack://x'}}}", "notify.channels.s.url: Apprise does not understand"),
+    ],
+)
+def test_what_the_parts_find_wrong_is_told_with_its_path(text: str, problem: str) -> None:
+    """Names that lead nowhere, examples that do not match."""
+    with pytest.raises(ConfigError, match=problem):
+        load(text)
+
+
+def test_what_check_prints_names_every_origin_and_no_secret() -> None:
+    """File and line, flag, environment or default."""
+    path = Path("v.yaml")
+    path.write_text(EVERYTHING)
+    shown = show(Recipe(path, flags(listen=":7"), {"TOKEN": "hunter2"}).load())
+    assert 'url: "https://gpu7:8443"' in shown
+    origins = dict(line.strip().split("  #", 1) for line in shown.splitlines() if "  #" in line)
+    origins = {key.strip(): origin.strip() for key, origin in origins.items()}
+    assert origins["interval: 2s"] == "v.yaml:5"
+    assert origins['listen: ":7"'] == "flag --listen"
+    assert origins["timeout: 5s"] == "default"
+    assert "hunter2" not in shown
+    assert "TIiajkdnlazkcOXrIdevi7FQ" not in shown
+
+
+def test_what_check_prints_loads_again_as_the_same() -> None:
+    """All but the secrets, which are asterisks."""
+    path = Path("v.yaml")
+    path.write_text(EVERYTHING)
+    loaded = Recipe(path, flags(), {"TOKEN": "hunter2"}).load()
+    shown = show(loaded).replace('url: "****"', "url: slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
+    shaping = Shaping()
+    again: Config = shaping.shape(Config, parse_document(shown, "shown", {}), "")
+    assert shaping.problems == []
+    assert (again.notify, again.rules, again.patterns) == (
+        loaded.config.notify,
+        loaded.config.rules,
+        loaded.config.patterns,
+    )
+    assert (again.vllm[0].url, again.vllm[0].logs) == (loaded.config.vllm[0].url, loaded.config.vllm[0].logs)
+
+
+def test_every_key_of_the_documentation_is_one() -> None:
+    """The example in docs/configuration.md is a good file once its secrets are there."""
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    (example,) = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    for name in ("slack", "vllm-token", "vllm-ca.pem"):
+        Path(name).write_text("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
+    example = example.replace("/run/secrets/", f"{Path.cwd()}/").replace("/etc/ssl/", f"{Path.cwd()}/")
+    pagerduty = "pagerduty://0123456789abcdef0123456789abcdef@u1yN9xKEYc4n4ryXq7Ab"
+    config = load(example, environment={"PAGERDUTY_URL": pagerduty})
+    assert config.vllm[0].server == "llama"
+    assert set(config.notify.channels) == {"slack", "pagerduty"}
+
+
+def test_the_file_is_looked_for_where_it_says(tmp_path: Path) -> None:
+    """The flag, the variable, the working directory."""
+    assert find_file(None, {}) is None
+    Path("vigil.yaml").touch()
+    assert find_file(None, {}) == Path("vigil.yaml")
+    assert find_file(None, {"VIGIL_CONFIG": "/x"}) == Path("/x")
+    assert find_file(tmp_path, {"VIGIL_CONFIG": "/x"}) == tmp_path
+
+
+def test_state_is_kept_where_systemd_or_the_user_wants_it() -> None:
+    """The setting, $STATE_DIRECTORY, $XDG_STATE_HOME, the home directory."""
+    assert state_directory(load("state_dir: /s"), {"STATE_DIRECTORY": "/t"}) == Path("/s")
+    assert state_directory(Config(), {"STATE_DIRECTORY": "/t:/u"}) == Path("/t")
+    assert state_directory(Config(), {"XDG_STATE_HOME": "/x"}) == Path("/x/vllm-vigil")
+    assert state_directory(Config(), {}) == Path.home() / ".local/state/vllm-vigil"
