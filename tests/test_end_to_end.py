@@ -259,6 +259,7 @@ def test_systemd_is_told_ready_watchdog_and_stopping(
         program.stop()
         while not heard[-1].startswith("STOPPING"):
             heard.append(manager.recv(1000).decode())
+        program.close()
     assert any(text.startswith("READY=1") for text in heard)
     assert "WATCHDOG=1" in heard
     assert all(line.startswith("<") for line in program.output.read_text().splitlines())

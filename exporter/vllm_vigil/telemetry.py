@@ -151,6 +151,11 @@ class Telemetry:
         self._pending.labels(channel).set(pending)
         self._oldest.labels(channel).set(oldest_seconds)
 
+    def channel_gone(self, channel: str) -> None:
+        """A channel is no longer configured; what was sent stays counted."""
+        for gauge in (self._pending, self._oldest):
+            gauge.remove_by_labels({"channel": channel})
+
     def attempted(self, channel: str, outcome: Outcome) -> None:
         """One attempt at delivery ended."""
         self._deliveries.labels(channel, outcome).inc()

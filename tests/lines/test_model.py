@@ -28,6 +28,7 @@ class Content:
     """What was written to one file from one beginning on, and what the reader can know of it."""
 
     lines: list[bytes] = field(default_factory=list)
+    deleted: bool = False
     doomed: bool = False  # no line of it need be given any more, nor later ones
     open: bool = False  # the reader has looked at it
     looked: bool = False  # and has done so since it was copied
@@ -125,7 +126,7 @@ class World:
     def delete(self) -> None:
         """Delete, make anew; the writer goes along."""
         self.leave(doomed=not (self.alive and self.here.open))
-        self.here.stored = self.here.telling = False
+        self.here.deleted, self.here.stored, self.here.telling = True, False, False
         self.logs.path.unlink()
         self.logs.path.touch()
         self.begin()
@@ -142,7 +143,8 @@ class World:
 
     def findable_by_content(self, content: Content) -> bool:
         """Whether its reader will know a copy of it."""
-        return content.open and bool(self.given & {*content.lines}) if self.alive else content.telling
+        begun = bool(self.given_by_this_reader & {*content.lines})
+        return content.open and (begun or content.telling) if self.alive else content.telling
 
     def leave(self, *, doomed: bool) -> None:
         """What stands at the path will not stand there any more."""
@@ -188,6 +190,8 @@ class World:
             self.logs.commit()
             self.committed = self.committed | self.given_by_this_reader
             for content in self.contents:
+                if content.deleted:
+                    continue
                 content.stored = content.open and content.looked
                 content.telling = content.open and bool(self.given & {*content.lines})
 

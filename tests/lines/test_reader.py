@@ -174,6 +174,9 @@ def test_every_target_of_a_symlink_is_read_once(tmp_path: Path, clock: CrankedCl
         got += logs.texts()
     expected = [f"{what} of {target}" for target in range(1, 5) for what in ("start", "more")]
     assert [*expected, "more of 0"] == got
+    logs.commit()
+    logs.restart()
+    assert ([], 0) == (logs.texts(), logs.lost("gone"))
 
 
 # --- truncation
@@ -215,16 +218,42 @@ def test_a_rewritten_head_is_seen_when_the_bytes_before_the_offset_are_the_same(
     assert ["b beginning", *tail] == logs.texts()
 
 
+def test_the_bytes_before_the_offset_tell_two_starts_of_the_same_server_apart(logs: Logs) -> None:
+    """vLLM prints the same long banner at every start: running or not, the head alone says nothing."""
+    banner = text(numbered(0, 50))
+    logs.write(banner + text(numbered(50, 60)))
+    logs.read()
+    logs.path.write_text(banner + text(numbered(60, 70)))
+    assert [*numbered(0, 50), *numbered(60, 70)] == logs.texts()
+    logs.commit()
+    logs.path.write_text(banner + text(numbered(70, 80)))
+    logs.restart()
+    assert [*numbered(0, 50), *numbered(70, 80)] == logs.texts()
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
+def test_what_was_seen_and_not_begun_to_be_read_counts_as_lost_too(logs: Logs, *, down: bool) -> None:
+    """A file that shrinks below the size that was seen lost something, whatever the offset."""
+    logs.write(text(numbered(0, 9)))
+    logs.texts(max_bytes=0)
+    logs.commit()
+    logs.path.write_text("fresh\n")
+    if down:
+        logs.restart()
+    assert (["fresh"], len(text(numbered(0, 9)))) == (logs.texts(), logs.lost())
+
+
 def test_the_same_place_after_truncation_is_another_place(logs: Logs) -> None:
     """(file, generation, offset) names a line for ever, also when the first line is the same as before."""
-    logs.write("banner\n")
-    [before] = logs.read()
-    logs.path.write_text("")
-    logs.read()
-    logs.write("banner\n")
-    [after] = logs.read()
-    assert (before.offset, before.data) == (after.offset, after.data)
-    assert before.generation != after.generation
+    lines = []
+    for end in ("one\n", "another\n", "third\n"):
+        logs.path.write_text("banner\n" + end)
+        lines.append(logs.read()[0])
+        logs.commit()
+        if end == "another\n":
+            logs.restart()
+    assert [(0, b"banner")] * 3 == [(line.offset, line.data) for line in lines]
+    assert 3 == len({line.generation for line in lines})
 
 
 def test_copytruncate_under_writing_loses_what_was_written_between_copy_and_truncation_only(logs: Logs) -> None:

@@ -17,7 +17,7 @@ from vllm_vigil.clock import Clock, Waker
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.lines.reader import Batch, Reader
+from vllm_vigil.lines.reader import Batch, Followed, Reader
 from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.state.store import Store
@@ -84,6 +84,7 @@ class AlertHalf:
         self._positions_saved = 0.0
         self._housekept = 0.0
         self.begun = False
+        self.followed: tuple[Followed, ...] = ()
 
     def wake(self) -> None:
         """Something about the files has changed: look now and not at the next poll."""
@@ -103,6 +104,7 @@ class AlertHalf:
         self.begun = True
         if batch is None:
             return False
+        self.followed = batch.followed
         now = self._clock.monotonic()
         records = [record for line in batch.lines for record in self._parts.joiner.feed(line)]
         records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)
@@ -181,7 +183,7 @@ class AlertHalf:
     async def _keep(self) -> None:
         """Commit what is known, with the positions up to the first line that is not dealt with."""
         if self._saving is None:
-            held = list(self._parts.joiner.held())
+            held = self._parts.joiner.held()
             self._saving = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.positions(held), math.inf))
         positions = await asyncio.shield(self._saving)
         self._saving = None

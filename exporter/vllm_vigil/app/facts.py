@@ -50,7 +50,7 @@ class Facts:
 
     def missing(self) -> Sequence[str]:
         """The enabled parts that have not had their first tick."""
-        unread = [] if self._round.alerts.begun or not self._round.reader.followed() else ["the logs"]
+        unread = [] if self._round.alerts.begun else ["the logs"]
         return [*self._round.metrics.missing(), *unread]
 
     def servers(self) -> Sequence[str]:
@@ -85,7 +85,7 @@ class Facts:
         """Every log that is followed."""
         return [
             File(each.file, each.server, readable=each.readable, lag_bytes=each.lag_bytes)
-            for each in self._round.reader.followed()
+            for each in self._round.alerts.followed
         ]
 
     def channels(self) -> Sequence[Channel]:

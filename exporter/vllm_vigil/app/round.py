@@ -34,7 +34,7 @@ from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
 from vllm_vigil.verdict.judge import Judgement, Thresholds, Verdict
 
-LAST_READ_SECONDS = 2.0
+LAST_SECONDS = 2.0
 
 
 class Round:
@@ -42,6 +42,7 @@ class Round:
 
     def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self.config = config
+        self._telemetry = telemetry
         self.store = store
         self.rules = merge(config.rules)
         self.incidents = Incidents(self.rules)
@@ -68,9 +69,19 @@ class Round:
             self._watch.stop()
 
     async def close(self) -> None:
-        """The last read and commit, in bounded time."""
+        """The last read and commit, and the last word on what is being sent, in bounded time."""
+        finishing = [sender.finish(LAST_SECONDS) for sender in self.senders.values()]
+        await asyncio.gather(self._last_read(), *finishing)
+        for sampler in self.metrics.samplers:
+            self._telemetry.source_gone(sampler.source.source, sampler.source.server)
+        for followed in self.alerts.followed:
+            self._telemetry.log_gone(followed.file)
+        for name in self.senders:
+            self._telemetry.channel_gone(name)
+
+    async def _last_read(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.alerts.close(), LAST_READ_SECONDS)
+            await asyncio.wait_for(self.alerts.close(), LAST_SECONDS)
 
     def _told(self, findings: tuple[Finding, ...], judgement: Judgement) -> None:
         self.alerts.weigh(findings, judgement)

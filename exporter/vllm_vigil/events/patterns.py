@@ -1,8 +1,9 @@
 """The table of patterns: what vLLM, PyTorch, NCCL and the kernel write when something is wrong. First match wins.
 
-Causes stand before consequences, so that a record which holds both names its cause. The literals and their versions
-were read in the source of vLLM 0.1 to 0.33; the examples are what those versions write. A record at ERROR that no row
-claims falls to `error`, the last one.
+Causes stand before consequences, so that a record which holds both names its cause. Most literals are those of the
+project's catalogue of vLLM logs, which was checked against vLLM's source; a few (uvicorn's bind error, requests that
+time out, some Xid classes) are not in it. Examples are lines of the samples, or lines put together from such a literal.
+A record at ERROR that no row claims falls to `error`, the last one.
 """
 
 # ruff: noqa: E501  # log lines stand as they are written

@@ -187,12 +187,9 @@ class Joiner:
 
     # --- restart
 
-    def held(self) -> dict[str, int]:
-        """Per file the first byte that must be read again after a restart."""
-        first: dict[str, int] = {}
-        for (file, *_), pending in self._pending.items():
-            first[file] = min(first.get(file, pending.line.offset), pending.line.offset)
-        return first
+    def held(self) -> list[Line]:
+        """The first line of every record that is not complete: from these on it must be read again after a restart."""
+        return [pending.line for pending in self._pending.values()]
 
     def remember(self) -> str:
         """What of the bytes from `held` on has been handed out already, as JSON; small, as few records are held."""

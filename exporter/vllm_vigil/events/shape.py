@@ -2,7 +2,7 @@
 
 Every format that vLLM has written since 0.1, decided line by line, because one file holds several: its own prefix,
 JSON, uvicorn's, PyTorch's and NCCL's C++ lines, kernel and systemd lines of a journal, and raw text such as tracebacks.
-The fact behind each expression stands in vLLM's `logging_utils/formatter.py` of the versions named.
+The formats are those of the project's catalogue of vLLM logs and of its recorded samples.
 """
 
 from __future__ import annotations

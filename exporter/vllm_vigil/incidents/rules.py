@@ -55,6 +55,7 @@ class RuleSettings:
     count: int | None = None
     window: Seconds | None = None
     quiet: Seconds | None = None
+    up: Seconds | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Thresholds that can never be met."""
@@ -218,6 +219,7 @@ def merge(settings: Mapping[str, RuleSettings]) -> dict[str, Rule]:
             count=changes.count or row.count,
             window=changes.window or row.window,
             quiet=changes.quiet or row.quiet,
+            up=row.up if changes.up is None else changes.up,
             graded=row.graded and changes.severity is None,
         )
     return rules

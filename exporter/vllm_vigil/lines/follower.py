@@ -270,9 +270,10 @@ class Follower:
             return None
         places = [place for place in held if place.file == self.name]
         try:
-            return tuple(self._mark(generation, places) for generation in self._open())
+            marks = [self._mark(generation, places) for generation in self._open()]
         except OSError:
             return None  # the next look meets the same, and reports it
+        return tuple(mark for mark in marks if not mark.done)
 
     @staticmethod
     def _mark(generation: Generation, places: list[Place]) -> Mark:

@@ -170,7 +170,7 @@ class Generation:
         head = self._head[:offset]
         return Mark(
             self.device,
-            self.inode,
+            0 if self.deleted else self.inode,  # the kernel gives it to another file as soon as we let go
             self.restarts,
             self._id,
             offset,

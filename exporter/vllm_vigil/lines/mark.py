@@ -22,7 +22,8 @@ class Mark:
     """Where one generation of a file was left.
 
     `generation` is the id its lines carry, "" before there was one. `size` is the largest size seen, which tells
-    after a loss how much there was. `restarts` counts how often the content of this inode was begun anew.
+    after a loss how much there was. `inode` is 0 when the file had no name any more. `restarts` counts how often the
+    content of this inode was begun anew.
     """
 
     device: int
@@ -39,6 +40,11 @@ class Mark:
     def key(self) -> tuple[int, int]:
         """What the kernel knew the file by."""
         return self.device, self.inode
+
+    @property
+    def done(self) -> bool:
+        """Whether the file cannot be found again, nor a copy of it, and nothing of it is missed."""
+        return self.inode == 0 and self.offset == self.size and not self.telling
 
     @property
     def telling(self) -> bool:

@@ -35,11 +35,22 @@ Logs = Mapping[str, tuple[LogSettings, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """How it stands with one path, after a read."""
+
+    file: str
+    server: str
+    readable: bool
+    lag_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines in file order, file after file; `more` says that others wait already."""
+    """Lines in file order, file after file; `more` says that others wait already, `followed` what is followed."""
 
     lines: tuple[Line, ...]
     more: bool
+    followed: tuple[Followed, ...] = ()
 
 
 class Reader:
@@ -65,7 +76,11 @@ class Reader:
         self._discover()
         waiting = [follower for follower in self._followers.values() if follower.waiting]
         lines = [line for follower, share in self._shares(waiting, max_bytes) for line in follower.read(share)]
-        return Batch(tuple(lines), any(follower.waiting for follower in waiting))
+        return Batch(tuple(lines), any(follower.waiting for follower in waiting), tuple(self._followed()))
+
+    def _followed(self) -> Iterator[Followed]:
+        for name, follower in self._followers.items():
+            yield Followed(name, follower.server, self._reports[name].readable, follower.lag_bytes)
 
     def positions(self, held: Iterable[Place] = ()) -> dict[str, str]:
         """Bodies to store, of the paths whose position changed since the last call: up to the last line given.
@@ -90,6 +105,8 @@ class Reader:
         self._seen &= configured
         for name in [name for name, origin in self._origins.items() if origin not in configured]:
             self._drop(name)
+        for pattern in self._reports.keys() - self._followers.keys() - configured:
+            self._reports.pop(pattern).over()
         for name, (server, _) in self._found().items():
             if name in self._followers:
                 self._followers[name].server = server

@@ -26,6 +26,11 @@ class Report:
         self._trouble: str | None = None  # None before the first look, "" while there is none
         self._lag_bytes = -1
 
+    @property
+    def readable(self) -> bool:
+        """Whether the path was open at the last look."""
+        return self._trouble == ""
+
     def expect(self) -> None:
         """Every kind of loss is counted from 0."""
         for cause in LOSSES:
@@ -46,7 +51,8 @@ class Report:
         """What followed a mark was truncated or removed; how much is known only as far as its size was seen."""
         lost_bytes = mark.size - mark.offset
         self._telemetry.log_lost(self._name, cause, lost_bytes)
-        logger.warning(
+        logger.log(
+            "WARNING" if lost_bytes or cause == TRUNCATED else "INFO",
             "log {!r}: the file that was read up to byte {} was {}, and no copy that goes on from there is beside it: "
             "{} unread bytes were seen, and whatever was written after them is lost too. Let logrotate rename (create) "
             "instead of copytruncate, with delaycompress",

@@ -7,6 +7,7 @@ other, and one incident's row in backoff does not delay the rows of other incide
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from functools import partial
@@ -68,6 +69,7 @@ class Sender:
         self._jitter = jitter
         self._waker = Waker(clock)
         self._worker = Worker(f"send {channel.name}")
+        self._under_way: asyncio.Future[None] | None = None
         self._trouble = ""
 
     def wake(self) -> None:
@@ -75,7 +77,7 @@ class Sender:
         self._waker.wake()
 
     async def run(self) -> None:
-        """Send until cancelled, which takes effect at once: an attempt that hangs is left to its daemon thread."""
+        """Send until cancelled, which takes effect at once: an attempt under way goes on, for `finish` to wait for."""
         while True:
             self._report_backlog()
             # a call that outlived its deadline still holds the thread: nothing can be begun before it comes back
@@ -83,7 +85,20 @@ class Sender:
             if row is None:
                 await self._waker.wait(self._pause_seconds())
             else:
-                self._settle(await self._attempt(row))
+                self._under_way = asyncio.ensure_future(self._deliver(row))
+                await asyncio.shield(self._under_way)
+
+    async def finish(self, seconds: float) -> None:
+        """Once `run` was cancelled: give the attempt under way so long to end and be written down.
+
+        Without that it would be made again at the next start. One that hangs is left to its daemon thread.
+        """
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way}, timeout=seconds)
+            self._under_way.cancel()
+
+    async def _deliver(self, row: Notification) -> None:
+        self._settle(await self._attempt(row))
 
     def _due(self) -> Notification | None:
         return self._store.due(self._channel.name, self._clock.wall(), LAST_BACKOFF_SECONDS)
