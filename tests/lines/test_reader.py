@@ -526,6 +526,16 @@ def test_a_glob_follows_what_appears_and_passes_over_what_was_rotated(tmp_path: 
     assert [] == logs.texts()
 
 
+def test_of_a_file_and_a_link_to_it_the_file_is_followed(tmp_path: Path, clock: CrankedClock) -> None:
+    """Whatever their names: a link may be swung to another file, and then that one is read under its own."""
+    logs = Logs(tmp_path, clock, "*.log")
+    logs.path.touch()
+    (tmp_path / "current.log").symlink_to("vllm.log")
+    logs.read()
+    logs.write("once\n")
+    assert [(str(logs.path), b"once")] == [(line.file, line.data) for line in logs.read()]
+
+
 def test_a_path_that_is_gone_from_its_glob_is_forgotten_and_comes_back_new(tmp_path: Path, clock: CrankedClock) -> None:
     """Its gauges go with it; what appears under its name again is read from the beginning."""
     logs = Logs(tmp_path, clock, "*.log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,20 +117,22 @@ def test_each_limit_of_inotify_is_named_with_its_sysctl(code: int, sysctl: str) 
 
 
 def test_without_inotify_there_is_one_warning_and_no_crash(tmp_path: Path) -> None:
-    """The instances of this user are used up for the time of the test, as another program would do it."""
+    """With no descriptor left, the kernel refuses the instance with the same error as at its own limit."""
     told: list[str] = []
     sink = logger.add(lambda message: told.append(str(message)), level="WARNING", format="{message}")
-    taken: list[Watch] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    async def exhaust() -> None:
-        while not told and len(taken) < 400:
-            taken.append(Watch([str(tmp_path / "vllm.log")], lambda: None))
-            taken[-1].start()
-        for watch in taken:
-            watch.stop()
+    async def begin_and_end() -> None:
+        watch = Watch([str(tmp_path / "vllm.log")], lambda: None)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            watch.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        watch.stop()
 
     try:
-        asyncio.run(exhaust())
+        asyncio.run(begin_and_end())
     finally:
         logger.remove(sink)
     assert 1 == len(told)

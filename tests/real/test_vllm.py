@@ -102,7 +102,7 @@ def test_a_real_vllm_from_first_series_to_resolved_page(vllm: RealVllm, sidecar:
     sidecar.start()
     until(10, "vLLM's series are there", lambda: sidecar.value("llm_requests_running", **WHICH) is not None)
     assert sidecar.value("vigil_source_up", source="vllm", server="llama") == 1
-    assert sidecar.value("llm_engine_info", server="llama", vllm_version="0.32.0+cpu") == 1
+    assert sidecar.value("llm_engine_info", server="llama", vllm_version=vllm.version()) == 1
 
     agree_under_load(vllm, sidecar)
     agree_at_rest(vllm, sidecar)

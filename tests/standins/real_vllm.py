@@ -64,6 +64,12 @@ class RealVllm:
             text: str = answer.read().decode()
             return text
 
+    def version(self) -> str:
+        """What it says it is."""
+        with urllib.request.urlopen(f"{self.url}/version", timeout=10) as answer:
+            text: str = json.load(answer)["version"]
+            return text
+
     def complete(self, tokens: int) -> None:
         """Ask for so many tokens, and wait for them; an engine that dies meanwhile is no error here."""
         body = json.dumps({"model": "tiny", "prompt": "the day", "max_tokens": tokens, "ignore_eos": True}).encode()

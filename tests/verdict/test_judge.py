@@ -124,9 +124,9 @@ def test_a_wanted_stop_and_a_start_that_takes_its_time_are_no_incident() -> None
     """The log tells them from a loss: SIGTERM, and a model that loads for minutes."""
     watch = Watch()
     watch.after(0, UP, snapshot())
-    watch.verdict.hear(SERVER, "stopping")
+    watch.verdict.hear(SERVER, "stopping", watch.now)
     assert held(watch.after(120, DOWN)) == set()
-    watch.verdict.hear(SERVER, "starting")
+    watch.verdict.hear(SERVER, "starting", watch.now)
     starting = watch.after(600, DOWN)
     assert (starting.engines[0].state, held(starting)) == (EngineState.STARTING, set())
 
@@ -135,9 +135,31 @@ def test_an_engine_whose_log_said_dead_is_dead_until_it_answers_again() -> None:
     """vLLM closes its port within a second of an engine's death; the log knows why."""
     watch = Watch()
     watch.after(0, UP, snapshot())
-    watch.verdict.hear(SERVER, "dead")
+    watch.verdict.hear(SERVER, "dead", watch.now)
+    assert watch.after(1, UP, snapshot()).engines[0].state is EngineState.IDLE, "its last answers still come"
     assert watch.after(5, DOWN).engines[0].state is EngineState.DEAD
     assert watch.after(60, UP, snapshot()).engines[0].state is EngineState.IDLE
+
+
+def test_what_the_log_said_long_ago_explains_nothing() -> None:
+    """A stop that was drained for long, or a death that was none, must not hide a loss that comes later."""
+    watch = Watch()
+    watch.after(0, UP, snapshot())
+    watch.verdict.hear(SERVER, "stopping", watch.now)
+    watch.after(700, UP, snapshot())
+    watch.after(1, DOWN)
+    assert held(watch.after(60, DOWN)) == {"server_unreachable"}
+
+
+def test_a_loss_after_a_return_is_a_loss() -> None:
+    """Once it was away and came back, what the log said before it went is over."""
+    watch = Watch()
+    watch.after(0, UP, snapshot())
+    watch.verdict.hear(SERVER, "stopping", watch.now)
+    watch.after(5, DOWN)
+    watch.after(5, UP, snapshot())
+    watch.after(5, DOWN)
+    assert held(watch.after(60, DOWN)) == {"server_unreachable"}
 
 
 def test_serving_has_lasted_since_the_last_time_it_did_not() -> None:

@@ -69,7 +69,7 @@ class AlertHalf:
         parts: Parts,
         clock: Clock,
         telemetry: Telemetry,
-        hear: Callable[[str, str], None],
+        hear: Callable[[str, str, float], None],
     ) -> None:
         self._parts = parts
         self._clock = clock
@@ -178,7 +178,7 @@ class AlertHalf:
     def _hear_of(self, event: Event) -> None:
         life = LIFE.get(event.kind) or ("dead" if event.rule in FATAL else None)
         if life:
-            self._hear(event.server, life)
+            self._hear(event.server, life, event.at)
 
     async def _keep(self) -> None:
         """Commit what is known, with the positions up to the first line that is not dealt with."""

@@ -59,7 +59,7 @@ def _sections(status: Status) -> Iterable[Html]:
         yield _section("Open incidents", *(_open(trouble, now) for trouble in status.open))
     if not status.config.successful:
         yield _section("Configuration", tag("article", _config(status), class_="warning"))
-    yield _table("Sources", ("Source", "State", "Last good", "Took"), _sources(status))
+    yield _table("Sources", ("Source", "State", "Last good", "Took"), _sources(status), numbers=2)
     yield _table("Engines", ("Server", "Model", "State", "For", "Why"), _engines(status))
     yield _table("Load", ("Server", "Running", "Waiting", "KV cache"), _load(status), numbers=3)
     yield _table("GPUs", ("GPU", "Busy", "Memory", "Temperature", "Power"), _gpus(status), numbers=4)
@@ -202,4 +202,4 @@ def _state(text: str, tone: str) -> Html:
 def _ago(at: float, now: float) -> Html:
     shown = moment(at, now)
     whole = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    return joined(f"{span(max(0.0, now - at))}, ", tag("time", f"since {shown}", datetime=whole))
+    return joined(f"{span(max(1.0, now - at))}, ", tag("time", f"since {shown}", datetime=whole))

@@ -53,11 +53,9 @@ class Mark:
 
     def fits(self, descriptor: int) -> bool:
         """Whether the file has the content that was marked, and the offset in it. Raises OSError."""
-        status = os.fstat(descriptor)
-        least_bytes = self.size if (status.st_dev, status.st_ino) == self.key else self.offset  # logs do not shrink
         tail_bytes = min(self.offset, TAIL_BYTES)
         return (
-            status.st_size >= least_bytes
+            os.fstat(descriptor).st_size >= self.offset
             and digest(os.pread(descriptor, self.head_bytes, 0)) == self.head
             and digest(os.pread(descriptor, tail_bytes, self.offset - tail_bytes)) == self.tail
         )

@@ -39,7 +39,7 @@ EVENTS: list[type[FileSystemEvent]] = [
 ]
 STOP_SECONDS = 2.0
 LIMITS = {
-    errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances",
+    errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files",
     errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
 }
 

@@ -1,7 +1,7 @@
 """GPU series of one tick -> findings on the GPUs: lost, hot, throttled.
 
-A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost. While
-NVML itself is silent nothing is said, because a driver that is being upgraded is no lost GPU.
+A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost.
+While NVML itself is silent nothing is said, because a driver that is being upgraded is no lost GPU.
 """
 
 from __future__ import annotations

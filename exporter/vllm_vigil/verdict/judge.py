@@ -25,6 +25,9 @@ from vllm_vigil.verdict.engine import EngineKey, Heartbeat, pulses, state_of
 from vllm_vigil.verdict.onset import Onsets
 
 LIFE = {"starting": EngineState.STARTING, "dead": EngineState.DEAD}
+LIFE_SECONDS = {"starting": 3600.0, "dead": 600.0, "stopping": 600.0}
+"""How long what a log said of its server's life explains that it does not answer. Large models load for long."""
+
 NOBODY: EngineKey = ("", "")
 """The engine of a server that has never told us of one."""
 
@@ -53,7 +56,13 @@ class ServerMemory:
 
     engines: dict[EngineKey, Heartbeat] = field(default_factory=dict)
     was_up: bool = False
+    is_down: bool = False
     life: str = ""
+    life_until: float = 0.0
+
+    def life_at(self, now: float) -> str:
+        """What the log said last, while that counts."""
+        return self.life if now < self.life_until else ""
 
 
 class Verdict:
@@ -64,9 +73,14 @@ class Verdict:
         self._servers: dict[str, ServerMemory] = {}
         self._onsets = Onsets()
 
-    def hear(self, server: str, life: str) -> None:
-        """What a server's log says of its life: `starting`, `ready`, `stopping` or `dead`."""
-        self._servers.setdefault(server, ServerMemory()).life = life
+    def hear(self, server: str, life: str, now: float) -> None:
+        """What a server's log says of its life: `starting`, `ready`, `stopping` or `dead`.
+
+        It goes on answering for a moment after that, so an answer takes nothing back, unless it is the first after a
+        failure.
+        """
+        memory = self._servers.setdefault(server, ServerMemory())
+        memory.life, memory.life_until = life, now + LIFE_SECONDS.get(life, 0.0)
 
     def judge(self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float) -> Judgement:
         """Judge the newest reading of every server, by name; None for one that has not been read yet."""
@@ -92,15 +106,18 @@ class Verdict:
     def _settle(self, memory: ServerMemory, server: str, reading: Reading, snapshot: Snapshot, now: float) -> None:
         """Give every engine of a server its state."""
         health = reading.facts.get("health", "")
+        if memory.is_down and not reading.error:
+            memory.life_until = now  # it is back
+        memory.is_down = reading.error is not None
         if reading.error and health in ("", "unreachable"):
-            state = LIFE.get(memory.life, EngineState.UNREACHABLE)
+            state = LIFE.get(memory.life_at(now), EngineState.UNREACHABLE)
             _settle_all(memory, state, reading.error, now)
         elif health in ("500", "503"):
             _settle_all(memory, EngineState.DEAD, f"its /health answers {health}", now)
         elif reading.error:
             _settle_all(memory, EngineState.UNREACHABLE, f"its /metrics cannot be read: {reading.error}", now)
         else:
-            memory.was_up, memory.life = True, "ready"
+            memory.was_up = True
             self._settle_each(memory, server, snapshot, now)
 
     def _settle_each(self, memory: ServerMemory, server: str, snapshot: Snapshot, now: float) -> None:
@@ -114,7 +131,7 @@ class Verdict:
 
     def _findings(self, server: str, memory: ServerMemory, reading: Reading, now: float) -> Iterator[Finding]:
         states = {beat.state for beat in memory.engines.values()}
-        lost = EngineState.UNREACHABLE in states and memory.was_up and memory.life != "stopping"
+        lost = EngineState.UNREACHABLE in states and memory.was_up and memory.life_at(now) != "stopping"
         yield self._lasting(
             "server_unreachable",
             server,
