@@ -1,0 +1,135 @@
+"""Lines to outbox rows, one transaction per step: nothing is lost or doubled wherever a step is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from vllm_vigil.app.alert_half import AlertHalf, Parts
+from vllm_vigil.clock import CrankedClock
+from vllm_vigil.events.detector import Detector
+from vllm_vigil.events.patterns import PATTERNS
+from vllm_vigil.events.record import Joiner
+from vllm_vigil.incidents.lifecycle import Incidents
+from vllm_vigil.incidents.rules import RULES
+from vllm_vigil.lines.reader import Reader
+from vllm_vigil.lines.settings import LogSettings
+from vllm_vigil.model import Finding, Reason
+from vllm_vigil.notifications.outbox import Outbox
+from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings
+from vllm_vigil.state.store import Store
+from vllm_vigil.telemetry import Telemetry
+from vllm_vigil.units import Secret
+from vllm_vigil.verdict.judge import Judgement
+
+CRASH = (Path(__file__).parents[1] / "data" / "captures" / "server-0.32.0-engine-killed.log").read_bytes()
+SETTINGS = NotifySettings({"slack": ChannelSettings(Secret("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"))})
+
+
+class Scene:
+    """One alert half over a log and a state file, which outlive it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.log = directory / "vllm.log"
+        self.log.touch()
+        self.heard: list[tuple[str, str]] = []
+        self._directory = directory
+        self._clock = CrankedClock()
+
+    def half(self, store: Store) -> AlertHalf:
+        """The parts as after a start."""
+        telemetry = Telemetry(self._clock)
+        joiner, incidents = Joiner(telemetry, self._clock), Incidents(RULES)
+        joiner.restore(store.memory("records"))
+        incidents.restore(store.memory("incidents"), store.open_incidents())
+        reader = Reader({"llama": (LogSettings(str(self.log)),)}, store.positions(), telemetry, self._clock)
+        outbox = Outbox(store, SETTINGS, self._clock, wake=lambda _: None)
+        parts = Parts(reader, joiner, Detector(PATTERNS), incidents, outbox, store)
+        return AlertHalf(parts, self._clock, telemetry, hear=lambda server, life, _: self.heard.append((server, life)))
+
+    def open(self) -> Store:
+        """The state file."""
+        return Store.open(self._directory / "state")
+
+
+def outcome(store: Store) -> tuple[list[str], list[tuple[str, Reason]]]:
+    """What a restart would find: open rules, and who is to be told."""
+    rules = [incident.rule for incident in store.open_incidents()]
+    return rules, [(row.channel, row.reason) for row, _ in store.waiting()]
+
+
+ONE_PAGE = (["engine_dead"], [("slack", Reason.FIRST)])
+
+
+@pytest.mark.parametrize("cut", range(12))
+def test_a_step_that_is_cut_off_anywhere_loses_nothing(tmp_path: Path, cut: int) -> None:
+    """A stop cancels the step; what it had begun is finished by the last read."""
+    scene = Scene(tmp_path)
+
+    async def play(store: Store) -> None:
+        half = scene.half(store)
+        await half.step()
+        scene.log.write_bytes(CRASH)
+        step = asyncio.create_task(half.step())
+        for _ in range(cut):
+            await asyncio.sleep(0.0005 if cut % 2 else 0)
+        step.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await step
+        await half.close()
+
+    store = scene.open()
+    asyncio.run(play(store))
+    assert outcome(store) == ONE_PAGE
+    store.close()
+
+
+def test_a_restart_goes_on_where_the_last_commit_stood(tmp_path: Path) -> None:
+    """The same log is not judged twice, and the incident keeps its key."""
+    scene = Scene(tmp_path)
+
+    async def play(store: Store) -> None:
+        half = scene.half(store)
+        await half.step()
+        await half.close()
+
+    store = scene.open()
+    asyncio.run(play(store))
+    scene.log.write_bytes(CRASH)
+    asyncio.run(play(store))
+    (key,) = [incident.key for incident in store.open_incidents()]
+    asyncio.run(play(store))
+    assert outcome(store) == ONE_PAGE
+    assert [incident.key for incident in store.open_incidents()] == [key]
+    store.close()
+
+
+def test_the_verdict_hears_what_the_log_says_of_the_server_s_life(tmp_path: Path) -> None:
+    """Ready, and dead, so that a closed port has its reason."""
+    scene = Scene(tmp_path)
+
+    async def play(store: Store) -> None:
+        half = scene.half(store)
+        await half.step()
+        scene.log.write_bytes(CRASH)
+        await half.close()
+
+    store = scene.open()
+    asyncio.run(play(store))
+    store.close()
+    assert set(scene.heard) == {("llama", "starting"), ("llama", "ready"), ("llama", "dead")}
+    assert scene.heard[-1] == ("llama", "dead")
+
+
+def test_a_finding_becomes_an_incident_and_a_row_at_once(tmp_path: Path) -> None:
+    """The metrics half needs no log."""
+    scene = Scene(tmp_path)
+    store = scene.open()
+    half = scene.half(store)
+    stalled = Finding("engine_stalled", "llama", holds=True, since=1_780_000_000.0, summary="llama hangs")
+    half.weigh([stalled], Judgement((), (stalled,), {"llama": None}))
+    assert outcome(store) == (["engine_stalled"], [("slack", Reason.FIRST)])
+    store.close()

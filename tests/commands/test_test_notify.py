@@ -1,0 +1,54 @@
+"""`vigil test-notify` through the real path of each channel."""
+
+from __future__ import annotations
+
+import pytest
+
+from standins.channels import PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Channels
+from vllm_vigil.cli import main
+
+
+@pytest.fixture
+def channels(monkeypatch: pytest.MonkeyPatch) -> Channels:
+    """Slack and PagerDuty, reached through the environment as a proxy is."""
+    playing = Channels()
+    for name, value in playing.environment.items():
+        monkeypatch.setenv(name, value)
+    return playing
+
+
+def test_every_channel_gets_a_marked_test_and_its_outcome_is_told(
+    channels: Channels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says that nothing is wrong, and 0 if all took it."""
+    with channels:
+        assert main(["test-notify", "--notify", SLACK, "--notify", PAGERDUTY]) == 0
+        (post,) = channels.received(SLACK_HOST)
+        (page,) = channels.received(PAGERDUTY_HOST)
+    assert "This is a test of vllm-vigil" in post.body.decode()
+    assert page.document["payload"]["severity"] == "info"
+    out = capsys.readouterr().out
+    assert "slack: delivered in " in out
+    assert "pagerduty: delivered in " in out
+
+
+def test_a_channel_that_refuses_is_found(channels: Channels, capsys: pytest.CaptureFixture[str]) -> None:
+    """1, and why; only the wanted channel is tried."""
+    with channels:
+        channels.answer(SLACK_HOST, 404)
+        assert main(["test-notify", "--notify", SLACK, "--notify", PAGERDUTY, "--channel", "slack"]) == 1
+        assert channels.received(PAGERDUTY_HOST) == []
+    assert "slack: permanent in " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "no channel to test; known: none is configured"),
+        (["--notify", SLACK, "--channel", "slak"], "no channel slak; known: slack"),
+    ],
+)
+def test_a_channel_that_is_none_is_named(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """2, with those that there are."""
+    assert main(["test-notify", *arguments]) == 2
+    assert error in capsys.readouterr().err
