@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -12,10 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from standins.channels import PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Behaviour, Channels
-from standins.program import Program, until
+from standins.program import Program, free_port, until
 from standins.vllm import StandInVllm
 
 DATA = Path(__file__).parent / "data"
@@ -242,6 +244,40 @@ def test_an_address_in_use_is_named(program: Program) -> None:
         refused = vigil(program, "run", "--listen", address)
     assert refused.returncode == 1
     assert address in refused.stderr
+
+
+def test_a_web_configuration_asks_for_a_login(program: Program, tmp_path: Path) -> None:
+    """In the format of Prometheus' exporter-toolkit; a bad one is refused with its file and key."""
+    hashed = bcrypt.hashpw(b"watch", bcrypt.gensalt(4)).decode()
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{prometheus: '{hashed}'}}\n")
+    program.config.write_text(program.config.read_text() + f"web: {{config_file: {web}}}\n")
+    program.start(until_status=401)
+    assert program.get("/metrics").status_code == 401
+    login = base64.b64encode(b"prometheus:watch").decode()
+    assert program.get("/metrics", Authorization=f"Basic {login}").status_code == 200
+    web.write_text("basic_auth_user: {}\n")
+    refused = vigil(program, "check")
+    assert refused.returncode == 2
+    assert f"{web}: basic_auth_user: is not supported" in refused.stderr
+
+
+def test_the_demo_is_watched_like_a_real_server(tmp_path: Path) -> None:
+    """`vigil demo` serves and writes its log; the sidecar beside it has its series."""
+    port = free_port()
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "vllm_vigil", "demo", "--port", str(port), "--log", str(tmp_path / "demo.log")],
+        stderr=subprocess.DEVNULL,
+    )
+    program = Program(tmp_path, f"vllm: [{{name: demo, url: 'http://127.0.0.1:{port}', interval: 500ms}}]\n")
+    try:
+        program.start()
+        until(30, "the demo's series", lambda: program.value("llm_kv_cache_usage_ratio", server="demo") is not None)
+        assert b"Application startup complete" in (tmp_path / "demo.log").read_bytes()
+    finally:
+        program.close()
+        demo.kill()
+        demo.wait()
 
 
 def test_systemd_is_told_ready_watchdog_and_stopping(

@@ -50,13 +50,13 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
 
-    def start(self) -> Program:
-        """Start it, and return when it answers."""
+    def start(self, until_status: int = 200) -> Program:
+        """Start it, and return when it answers as expected."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vllm_vigil", "run", *self.arguments], stderr=output, env=self._environment
             )
-        until(30, "the sidecar answers", self.answers)
+        until(30, "the sidecar answers", lambda: self.answers(until_status))
         return self
 
     @property
@@ -71,11 +71,11 @@ class Program:
         assert self._process is not None
         return self._process
 
-    def answers(self) -> bool:
-        """Whether its port is open; fails at once if the process has ended."""
+    def answers(self, status: int = 200) -> bool:
+        """Whether it says that it is alive; fails at once if the process has ended."""
         assert self.process.poll() is None, self.output.read_text()
         try:
-            return self.get("/-/healthy").status_code == 200
+            return self.get("/-/healthy").status_code == status
         except httpx.HTTPError:
             return False
 

@@ -17,8 +17,3 @@ class Onsets:
             self._since.pop(condition, None)
             return None
         return self._since.setdefault(condition, now)
-
-    def keep_only(self, conditions: set[Hashable]) -> None:
-        """Forget conditions that can no longer be asked about."""
-        for gone in self._since.keys() - conditions:
-            del self._since[gone]
