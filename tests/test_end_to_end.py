@@ -215,7 +215,7 @@ def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(program: Progr
     answer = program.post("/-/reload")
     assert answer.status_code == 500
     assert "vlm: unknown key; did you mean 'vllm'?" in answer.text
-    assert program.value("vigil_config_last_reload_successful") == 0
+    until(5, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 0)
     assert "did you mean" in program.get("/").text
     assert "did you mean" in program.output.read_text()
     assert program.value("llm_requests_waiting", server="renamed") == 50
@@ -223,7 +223,7 @@ def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(program: Progr
     program.config.write_text(good)
     program.process.send_signal(signal.SIGHUP)
     until(10, "the old name", lambda: program.value("llm_requests_waiting", server="llama") == 50)
-    assert program.value("vigil_config_last_reload_successful") == 1
+    until(5, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 1)
 
 
 def test_a_bad_configuration_is_refused_with_exit_2_and_every_problem(program: Program) -> None:
@@ -308,6 +308,22 @@ def test_the_command_line_tells_its_version_and_its_commands() -> None:
     assert version.startswith("vllm-vigil ")
     shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
     assert all(name in shown for name in ("run", "check", "doctor", "replay", "incidents", "outbox", "test-notify"))
+
+
+def test_what_a_server_lacks_and_what_nobody_knows_is_told(program: Program, vllm: StandInVllm) -> None:
+    """An older server with a strange family: the status and a series say so, and raw names go out only when asked."""
+    page = 'vllm:strange 7\nvllm:num_requests_running{model_name="m"} 1\n'
+    vllm.page, vllm.version = page, "0.4.3"
+    program.start()
+    until(10, "the page is read", lambda: program.value("vigil_source_unknown_families", source="vllm"))
+    (source,) = (each for each in program.status()["sources"] if each["source"] == "vllm")
+    assert source["unknown_families"] == ["vllm:strange"]
+    assert "older than 0.6.4" in source["blank"]["llm_engine_steps_total"]
+    assert program.value("vllm:strange") is None
+    text = program.config.read_text().replace("interval: 200ms", "interval: 200ms\n    passthrough: true")
+    program.config.write_text(text)
+    program.post("/-/reload")
+    assert until(10, "the family passes through", lambda: program.value("vllm:strange", server="llama")) == 7
 
 
 def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) -> None:

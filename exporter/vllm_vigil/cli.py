@@ -15,7 +15,7 @@ from typing import TypeAlias
 from vllm_vigil import __version__
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.overlay import Given
-from vllm_vigil.errors import VigilError
+from vllm_vigil.errors import UsageError, VigilError
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vllm-vigil {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _check, _doctor, _replay, _incidents, _outbox, _test_notify, _catalogue, _demo):
+    for add in (_run, _check, _doctor, _replay, _incidents, _outbox, _silence, _test_notify, _catalogue, _demo):
         add(commands)
     return top
 
@@ -53,7 +53,13 @@ def parser() -> argparse.ArgumentParser:
 def recipe(options: argparse.Namespace) -> Recipe:
     """How the configuration is loaded with these options."""
     flags = Given(
-        "flag --{}", options.vllm, options.log, options.notify, listen=options.listen, state_dir=options.state_dir
+        "flag --{}",
+        options.vllm,
+        options.log,
+        options.notify,
+        listen=options.listen,
+        state_dir=options.state_dir,
+        stdin=getattr(options, "stdin", None),
     )
     return Recipe(options.config, flags, os.environ)
 
@@ -70,7 +76,9 @@ def _run(commands: Commands) -> None:
 
         return run(recipe(options))
 
-    _configured(commands, "run", "watch: the sidecar itself", call)
+    command = _configured(commands, "run", "watch: the sidecar itself", call)
+    text = "read the server's log from standard input too, and pass it on: vllm serve 2>&1 | vigil run --stdin"
+    command.add_argument("--stdin", nargs="?", const="", metavar="NAME", help=text)
 
 
 def _check(commands: Commands) -> None:
@@ -95,32 +103,72 @@ def _replay(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
         from vllm_vigil.commands.replay import replay
 
-        return replay(options.files, recipe(options), as_json=options.json)
+        return replay(options.files, recipe(options), options.rules, as_json=options.json)
 
     command = _configured(commands, "replay", "print the events and incidents that logs would have raised", call)
     command.add_argument("files", nargs="+", metavar="FILE", help="a log, plain or .gz; - for standard input")
+    command.add_argument(
+        "--rules", type=Path, metavar="FILE", help="rules: and patterns: to try, on top of those of the configuration"
+    )
     _json(command)
 
 
 def _incidents(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
-        from vllm_vigil.commands.state import list_incidents
+        from vllm_vigil.commands import state
 
-        return list_incidents(recipe(options), as_json=options.json)
+        if options.action == "list":
+            return state.list_incidents(recipe(options), as_json=options.json)
+        return state.show_incident(recipe(options), options.key, as_json=options.json)
 
-    command = _configured(commands, "incidents", "list the incidents, newest first", call)
-    command.add_argument("action", nargs="?", choices=["list"], default="list")
+    command = _configured(commands, "incidents", "list the incidents, newest first, or show one", call)
+    command.add_argument("action", nargs="?", choices=["list", "show"], default="list")
+    command.add_argument("key", nargs="?", default="", metavar="KEY", help="the incident to show")
     _json(command)
 
 
 def _outbox(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
-        from vllm_vigil.commands.state import list_outbox
+        from vllm_vigil.commands import state
 
-        return list_outbox(recipe(options), as_json=options.json)
+        if options.action == "list":
+            return state.list_outbox(recipe(options), as_json=options.json)
+        act = {"retry": state.retry, "drop": state.drop}[options.action]
+        return act(recipe(options), options.ids, as_json=options.json)
 
-    command = _configured(commands, "outbox", "list the notifications that wait to be delivered, oldest first", call)
-    command.add_argument("action", nargs="?", choices=["list"], default="list")
+    text = "list the notifications that wait to be delivered, oldest first; try them now, or drop them"
+    command = _configured(commands, "outbox", text, call)
+    command.add_argument("action", nargs="?", choices=["list", "retry", "drop"], default="list")
+    command.add_argument("ids", nargs="*", type=int, metavar="ID", help="rows to retry (without: all) or to drop")
+    _json(command)
+
+
+def _silence(commands: Commands) -> None:
+    def call(options: argparse.Namespace) -> int:
+        from vllm_vigil.commands import silence
+
+        match options.action:
+            case "add":
+                return silence.add(
+                    recipe(options),
+                    options.words,
+                    duration=options.duration,
+                    author=options.author,
+                    comment=options.comment,
+                )
+            case "expire":
+                return silence.expire(recipe(options), [_number(word) for word in options.words])
+            case _:
+                return silence.list_silences(recipe(options), as_json=options.json)
+
+    text = "tell nobody of some incidents for a while (they are recorded), list such silences, or end one"
+    command = _configured(commands, "silence", text, call)
+    command.add_argument("action", nargs="?", choices=["list", "add", "expire"], default="list")
+    words = "add: what an incident must agree with, NAME=VALUE (server, rule, severity or a label); expire: ids"
+    command.add_argument("words", nargs="*", metavar="WORD", help=words)
+    command.add_argument("--for", dest="duration", default="1h", metavar="TIME", help="how long, such as 30m (1h)")
+    command.add_argument("--author", metavar="NAME", help="who asks for it (the user)")
+    command.add_argument("--comment", default="", metavar="TEXT", help="why")
     _json(command)
 
 
@@ -128,20 +176,27 @@ def _test_notify(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
         from vllm_vigil.commands.test_notify import test_notify
 
-        return test_notify(recipe(options), options.channel)
+        return test_notify(recipe(options), options.channel, explain=options.explain, as_json=options.json)
 
     command = _configured(commands, "test-notify", "send a marked test through the channels", call)
+    command.add_argument("--explain", action="store_true", help="send nothing: print what would leave the host")
+    _json(command)
     command.add_argument("--channel", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
 
 
 def _catalogue(commands: Commands) -> None:
-    def call(_: argparse.Namespace) -> int:
+    def call(options: argparse.Namespace) -> int:
         from vllm_vigil.series.catalogue import markdown
+        from vllm_vigil.series.versions import matrix
 
-        print(markdown(), end="")
+        print(matrix() if options.versions else markdown(), end="")
         return 0
 
-    command = commands.add_parser("catalogue", help="print every series that is exported (Markdown)")
+    text = "print every series that is exported (Markdown)"
+    command = commands.add_parser("catalogue", help=text, description=text)
+    command.add_argument(
+        "--versions", action="store_true", help="instead: which series each release of vLLM can feed, 0.4 to 0.33"
+    )
     command.set_defaults(command=call)
 
 
@@ -173,6 +228,13 @@ def _configured(commands: Commands, name: str, text: str, call: Command) -> argp
     command.add_argument("--state-dir", metavar="DIR", help="where positions, incidents and the outbox are kept")
     command.set_defaults(command=call)
     return command
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no id: `vigil silence list` shows them") from error
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The nouns that pass from room to room: frozen, slotted, and importing nothing of ours.
+"""The nouns that pass from room to room: frozen, slotted, and importing nothing of ours but each other.
 
     Reading of Samples -> Snapshot -> exposition          the metrics half, on every tick
     Line -> Record -> Event -> Incident -> Notification -> Delivery          the alert half
@@ -12,71 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-Labels = tuple[tuple[str, str], ...]
-"""Label pairs sorted by name, so that equal label sets are equal values."""
+from vllm_vigil.measures import Family, Labels, Point, Reading, Sample, Samples, Series, Snapshot, labels
 
-
-def labels(**pairs: str) -> Labels:
-    """Make sorted `Labels`; an empty value is no label, as in Prometheus."""
-    return tuple(sorted((name, value) for name, value in pairs.items() if value != ""))
+__all__ = [  # the nouns of the metrics half, handed on; those below export themselves
+    "Family",
+    "Labels",
+    "Point",
+    "Reading",
+    "Sample",
+    "Samples",
+    "Series",
+    "Snapshot",
+    "labels",
+]
 
 
 # --- the metrics half -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One number as a source gave it: upstream's sample name (`vllm:prompt_tokens_total`), labels, value."""
-
-    name: str
-    labels: Labels
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One source asked once: what it said and how long that took, or the error that says why it said nothing.
-
-    `server` is the configured name of the vLLM server, "" for sources of the host (NVML).
-    `at` is the monotonic time of the answer; `facts` are texts that are no numbers (`version`, `health`).
-    """
-
-    source: str
-    server: str
-    at: float
-    duration_seconds: float
-    samples: tuple[Sample, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One number of a series; `suffix` is "" or a histogram's `_bucket`, `_sum`, `_count`."""
-
-    labels: Labels
-    value: float
-    suffix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """All points of one of our names; kind, unit and help stand in its row of the catalogue."""
-
-    name: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Every series of one tick, by name. What is not known now is not in it: absent is absent."""
-
-    series: Mapping[str, Series] = field(default_factory=dict)
-
-    def points(self, name: str) -> tuple[Point, ...]:
-        """The points of a series, none if it is absent."""
-        found = self.series.get(name)
-        return found.points if found else ()
 
 
 class EngineState(StrEnum):
@@ -135,6 +86,8 @@ class Line:
     `server` is the configured name of the vLLM server whose log it is.
     `offset` is that of its first byte and `end` that of the byte after its line end, in the file generation that
     `generation` names. `soft` says that it ended in CR LF, which is how vLLM marks "this record goes on".
+    `old` says that it stood there at the first sight of its file: it may warm windows and must page for nothing.
+    `late_seconds` is how long after it was written it was read, where that is worth telling (after downtime), else 0.
     """
 
     file: str
@@ -144,6 +97,8 @@ class Line:
     offset: int = 0
     end: int = 0
     soft: bool = False
+    old: bool = False
+    late_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +106,10 @@ class Record:
     """One log record, of one or more physical lines.
 
     `message` is the text after the prefix, without control characters; `traceback` is everything below it. `at` is
-    the record's own time (epoch seconds) where it carries one. `level` is one of DEBUG INFO WARNING ERROR CRITICAL,
-    or "" for raw text. `process` is vLLM's name of the process (`EngineCore_DP0`), "" where the line has none.
+    the record's own time (epoch seconds), or that of the last line before it that says one. `level` is one of DEBUG
+    INFO WARNING ERROR CRITICAL, or "" for raw text. `process` is vLLM's name of the process (`EngineCore_DP0`), ""
+    where the line has none. `old` and `late_seconds` are those of its first line; `facts` are what it says beside its
+    text (`request_id`).
     """
 
     file: str
@@ -165,6 +122,9 @@ class Record:
     at: float | None = None
     generation: str = ""
     offset: int = 0
+    old: bool = False
+    late_seconds: float = 0.0
+    facts: Labels = ()
 
 
 class Severity(StrEnum):
@@ -246,12 +206,20 @@ class Reason(StrEnum):
     MORE = "more"
     REPEAT = "repeat"
     RESOLVED = "resolved"
+    PASSED = "passed"  # the end of what the channel never heard the beginning of
+    FAILOVER = "failover"  # the page that the channels of its route did not take
+    LOST = "lost"  # another channel refused a message for good
+    DIGEST = "digest"  # many incidents in one message
     TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One incident as one channel is to hear it. `id` is the outbox row, 0 before it has one."""
+    """One incident as one channel is to hear it. `id` is the outbox row, 0 before it has one.
+
+    `facts` are the numbers of the server at the time when it was queued, under names that the message knows; `note`
+    is what else is to be said, in words of ours.
+    """
 
     channel: str
     reason: Reason
@@ -259,6 +227,8 @@ class Notification:
     id: int = 0
     attempts: int = 0
     queued: float = 0.0
+    facts: Labels = ()
+    note: str = ""
 
 
 class Outcome(StrEnum):
@@ -270,11 +240,36 @@ class Outcome(StrEnum):
     PERMANENT = "permanent"  # the channel refused it for good
 
 
+class Omission(StrEnum):
+    """Why a row of the outbox ended without being delivered."""
+
+    SUPERSEDED = "superseded"  # the incident has ended: its end says it all
+    SILENCED = "silenced"
+    DIGESTED = "digested"  # too old, or too many: told in a digest
+    DROPPED = "dropped"  # by `vigil outbox drop`
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Incidents that all pairs of `match` agree with are told to nobody from `begins` to `ends` (epoch seconds)."""
+
+    id: int
+    match: Labels
+    begins: float
+    ends: float
+    author: str
+    comment: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt: what was sent, how it ended, and why in words that hold no secret."""
+    """One attempt: what was sent, how it ended, and why in words that hold no secret.
+
+    `wait_seconds` is for how long the channel asked to be left alone, 0 if it did not.
+    """
 
     notification: Notification
     outcome: Outcome
     detail: str = ""
     duration_seconds: float = 0.0
+    wait_seconds: float = 0.0

@@ -38,31 +38,61 @@ class Telemetry:
         self._duration = self._gauge(
             "vigil_source_duration_seconds", "How long the last reading of the source took.", "source", "server"
         )
+        self._unknown = self._gauge(
+            "vigil_source_unknown_families",
+            "Families of the source that no series is made of; /api/v1/status names them.",
+            "source",
+            "server",
+        )
         self._reload = Gauge(
             "vigil_config_last_reload_successful",
             "Whether the configuration in force is the one in the file; 0 after a bad reload.",
             registry=self.registry,
         )
         self._reload.set(1)
-        self._lines = self._counter("vigil_log_lines_total", "Log lines read, by level.", "file", "level")
-        self._lag = self._gauge("vigil_log_lag_bytes", "Bytes written to the file and not yet judged.", "file")
-        self._lost = self._counter(
-            "vigil_log_lost_bytes_total", "Bytes of the file that may not have been read, by cause.", "file", "cause"
-        )
-        self._file_up = self._gauge("vigil_log_readable", "Whether the followed path can be read now.", "file")
+        self._declare_logs()
         self._events = self._counter("vigil_log_events_total", "Log records that a pattern recognised.", "event")
         self._open = self._gauge("vigil_incidents_open", "Incidents open now.", "rule", "severity")
         self._incidents = self._counter("vigil_incidents_total", "Incidents opened.", "rule")
+        self._state_writable = Gauge(
+            "vigil_state_writable",
+            "Whether state reaches the disk; 0 while it is kept in memory, because the disk is full or read-only.",
+            registry=self.registry,
+        )
+        self._state_writable.set(1)
         self._pending = self._gauge("vigil_outbox_pending", "Notifications waiting to be delivered.", "channel")
         self._oldest = self._gauge(
             "vigil_outbox_oldest_seconds", "Age of the oldest notification waiting; 0 when none waits.", "channel"
         )
+        self._breaker = self._gauge(
+            "vigil_channel_breaker_open", "Whether the channel is left alone because it keeps failing.", "channel"
+        )
         self._deliveries = self._counter(
             "vigil_deliveries_total", "Attempts at delivery, by how they ended.", "channel", "outcome"
+        )
+        self._pushes = self._counter(
+            "vigil_alertmanager_pushes_total",
+            "Requests to a member of Alertmanager, by how they ended.",
+            "member",
+            "outcome",
+        )
+        self._told = self._counter(
+            "vigil_alertmanager_alerts_total", "Alerts that Alertmanager told of, by what became of them.", "outcome"
         )
         self._dropped = self._counter(
             "vigil_series_dropped_total", "Samples of a source that were not turned into series, by cause.", "cause"
         )
+
+    def _declare_logs(self) -> None:
+        self._lines = self._counter("vigil_log_lines_total", "Log lines read, by level.", "file", "level")
+        self._lag = self._gauge("vigil_log_lag_bytes", "Bytes written to the file and not yet judged.", "file")
+        self._lag_seconds = self._gauge(
+            "vigil_log_lag_seconds", "For how long the oldest byte of the file waits to be judged; 0 if none.", "file"
+        )
+        self._lost = self._counter(
+            "vigil_log_lost_bytes_total", "Bytes of the file that may not have been read, by cause.", "file", "cause"
+        )
+        self._file_up = self._gauge("vigil_log_readable", "Whether the followed path can be read now.", "file")
 
     # --- sources and series
 
@@ -79,9 +109,13 @@ class Telemetry:
             at = reading.at
             self._age.labels(*key).set_function(lambda: self._clock.monotonic() - at)
 
+    def source_unknown(self, source: str, server: str, families: int) -> None:
+        """So many families of the source are in no table."""
+        self._unknown.labels(source, server).set(families)
+
     def source_gone(self, source: str, server: str) -> None:
         """A source is no longer configured: its facts go with it."""
-        for gauge in (self._up, self._age, self._duration):
+        for gauge in (self._up, self._age, self._duration, self._unknown):
             gauge.remove_by_labels({"source": source, "server": server})
 
     def series_dropped(self, cause: str, count: int = 1) -> None:
@@ -94,9 +128,10 @@ class Telemetry:
         """Lines of one level were read."""
         self._lines.labels(file, level or "none").inc(count)
 
-    def log_lag(self, file: str, size_bytes: int) -> None:
-        """So many bytes wait to be read."""
+    def log_lag(self, file: str, size_bytes: int, seconds: float) -> None:
+        """So many bytes wait to be read, the oldest of them for so long."""
         self._lag.labels(file).set(size_bytes)
+        self._lag_seconds.labels(file).set(seconds)
 
     def log_lost(self, file: str, cause: str, size_bytes: int) -> None:
         """Bytes were overwritten before we read them, or may have been."""
@@ -108,7 +143,7 @@ class Telemetry:
 
     def log_gone(self, file: str) -> None:
         """The path is no longer followed."""
-        for gauge in (self._lag, self._file_up):
+        for gauge in (self._lag, self._lag_seconds, self._file_up):
             gauge.remove_by_labels({"file": file})
 
     # --- events, incidents
@@ -143,6 +178,7 @@ class Telemetry:
         """Every outcome of every channel is counted from 0."""
         for channel in channels:
             self.outbox(channel, pending=0, oldest_seconds=0.0)
+            self.channel_breaker(channel, is_open=False)
             for outcome in Outcome:
                 self._deliveries.labels(channel, outcome)
 
@@ -151,16 +187,42 @@ class Telemetry:
         self._pending.labels(channel).set(pending)
         self._oldest.labels(channel).set(oldest_seconds)
 
+    def channel_breaker(self, channel: str, *, is_open: bool) -> None:
+        """A channel is, or is no longer, left alone."""
+        self._breaker.labels(channel).set(int(is_open))
+
     def channel_gone(self, channel: str) -> None:
         """A channel is no longer configured; what was sent stays counted."""
-        for gauge in (self._pending, self._oldest):
+        for gauge in (self._pending, self._oldest, self._breaker):
             gauge.remove_by_labels({"channel": channel})
 
     def attempted(self, channel: str, outcome: Outcome) -> None:
         """One attempt at delivery ended."""
         self._deliveries.labels(channel, outcome).inc()
 
-    # --- configuration
+    # --- Alertmanager
+
+    def members_known(self, members: Iterable[str], told: Iterable[str]) -> None:
+        """Every outcome of every member, and of what is told, is counted from 0."""
+        for outcome in told:
+            self._told.labels(outcome)
+        for member in members:
+            for outcome in ("delivered", "refused", "failed"):
+                self._pushes.labels(member, outcome)
+
+    def pushed(self, member: str, outcome: str) -> None:
+        """A member was told our incidents, or was not."""
+        self._pushes.labels(member, outcome).inc()
+
+    def told(self, outcome: str) -> None:
+        """Alertmanager told of an alert."""
+        self._told.labels(outcome).inc()
+
+    # --- state and configuration
+
+    def state_writable(self, *, writable: bool) -> None:
+        """What is to outlive the process reaches the disk, or does not."""
+        self._state_writable.set(int(writable))
 
     def reloaded(self, *, successful: bool) -> None:
         """The configuration was read again."""

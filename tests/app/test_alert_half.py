@@ -15,6 +15,7 @@ from vllm_vigil.events.patterns import PATTERNS
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import RULES
+from vllm_vigil.incidents.told import Told
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.model import Finding, Reason
@@ -47,7 +48,8 @@ class Scene:
         incidents.restore(store.memory("incidents"), store.open_incidents())
         reader = Reader({"llama": (LogSettings(str(self.log)),)}, store.positions(), telemetry, self._clock)
         outbox = Outbox(store, SETTINGS, self._clock, wake=lambda _: None)
-        parts = Parts(reader, joiner, Detector(PATTERNS), incidents, outbox, store)
+        told = Told(RULES["alertmanager"], {"llama"}, 3600.0, own=frozenset)
+        parts = Parts(reader, joiner, Detector(PATTERNS), incidents, told, outbox, store)
         return AlertHalf(parts, self._clock, telemetry, hear=lambda server, life, _: self.heard.append((server, life)))
 
     def open(self) -> Store:
@@ -58,7 +60,7 @@ class Scene:
 def outcome(store: Store) -> tuple[list[str], list[tuple[str, Reason]]]:
     """What a restart would find: open rules, and who is to be told."""
     rules = [incident.rule for incident in store.open_incidents()]
-    return rules, [(row.channel, row.reason) for row, _ in store.waiting()]
+    return rules, [(row.channel, row.reason) for row, _ in store.rows.waiting()]
 
 
 ONE_PAGE = (["engine_dead"], [("slack", Reason.FIRST)])

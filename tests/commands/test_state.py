@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from vllm_vigil.cli import main
-from vllm_vigil.model import Incident, IncidentState, Notification, Reason, Severity
+from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
 from vllm_vigil.state.store import Store
 
 OPEN = Incident("vigil-1", "cuda_oom", "llama", Severity.CRITICAL, IncidentState.OPEN, "GPU out of memory", 0.0, 1.0)
@@ -45,7 +46,7 @@ def test_what_waits_is_listed_oldest_first(tmp_path: Path, capsys: pytest.Captur
     store = Store.open(tmp_path)
     assert told(capsys, tmp_path, "outbox") == (0, "nothing waits\n")
     with store.transaction():
-        store.queue(Notification("slack", Reason.FIRST, OPEN), now=5.0)
+        store.rows.queue(Notification("slack", Reason.FIRST, OPEN), now=5.0)
     code, out = told(capsys, tmp_path, "outbox", "--json")
     row = json.loads(out)
     assert (code, row["channel"], row["key"], row["queued"]) == (1, "slack", "vigil-1", "1970-01-01T00:00:05Z")
@@ -57,3 +58,39 @@ def test_a_directory_without_state_is_named(tmp_path: Path, capsys: pytest.Captu
     assert main(["incidents", "--state-dir", str(tmp_path)]) == 1
     assert f"no state in {tmp_path}" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_incident_is_shown_with_who_was_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And an unknown key is said to be one, without what a terminal would obey."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.save_incident(OPEN)
+        store.rows.end(store.rows.queue(Notification("slack", Reason.FIRST, OPEN), 5.0), 6.0, Outcome.DELIVERED, "")
+    code, out = told(capsys, tmp_path, "incidents", "show", "vigil-1")
+    assert code == 1
+    assert "  told  1970-01-01T00:00:06Z  slack  first  delivered" in out.splitlines()
+    _, out = told(capsys, tmp_path, "incidents", "show", "vigil-1", "--json")
+    (word,) = json.loads(out)["told"]
+    assert (word["channel"], word["outcome"]) == ("slack", "delivered")
+    assert main(["incidents", "show", "x\x1b[2J", "--state-dir", str(tmp_path)]) == 2
+    assert "no incident x;" in capsys.readouterr().err
+    store.close()
+
+
+def test_rows_are_dropped_and_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By id; all that wait are tried at once, and nothing is dropped unnamed."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        for channel in ("slack", "pager"):
+            store.rows.postpone(
+                store.rows.queue(Notification(channel, Reason.FIRST, OPEN), 5.0), 9e9, Outcome.RETRY, "503"
+            )
+    assert told(capsys, tmp_path, "outbox", "drop", "1") == (0, "1 dropped\n")
+    assert told(capsys, tmp_path, "outbox", "drop", "1") == (1, "0 dropped\n")
+    assert told(capsys, tmp_path, "outbox", "retry") == (0, "1 due now\n")
+    assert store.rows.due("pager", time.time(), 300.0) is not None
+    code, out = told(capsys, tmp_path, "outbox", "retry", "1", "--json")
+    assert (code, json.loads(out)) == (0, {"action": "retry", "count": 1})
+    assert main(["outbox", "drop", "--state-dir", str(tmp_path)]) == 2
+    assert "say which" in capsys.readouterr().err
+    store.close()

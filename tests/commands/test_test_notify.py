@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from standins.channels import PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Channels
@@ -52,3 +54,26 @@ def test_a_channel_that_is_none_is_named(arguments: list[str], error: str, capsy
     """2, with those that there are."""
     assert main(["test-notify", *arguments]) == 2
     assert error in capsys.readouterr().err
+
+
+def test_it_can_be_told_without_being_sent(channels: Channels, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--explain` prints every field that would leave the host, and sends nothing."""
+    with channels:
+        assert main(["test-notify", "--explain", "--notify", SLACK, "--notify", PAGERDUTY]) == 0
+        assert channels.received() == []
+        out = capsys.readouterr().out
+        assert "slack: would send" in out
+        assert "  body: KV cache 99 %, 12 running, 41 waiting, vLLM 0.32.0" in out
+        assert "  action: trigger" in out
+        assert not any(part in out for part in SLACK.split("/")[2:])
+        assert main(["test-notify", "--explain", "--json", "--notify", PAGERDUTY]) == 0
+        assert json.loads(capsys.readouterr().out)["detail kv_cache"] == "99 %"
+
+
+def test_the_outcome_is_told_as_json_too(channels: Channels, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object for each channel, with its latency."""
+    with channels:
+        assert main(["test-notify", "--json", "--notify", SLACK]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["channel"], facts["outcome"]) == ("slack", "delivered")
+    assert 0 < facts["seconds"] < 20

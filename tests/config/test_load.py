@@ -141,13 +141,13 @@ def test_every_key_of_the_documentation_is_one() -> None:
     """The example in docs/configuration.md is a good file once its secrets are there."""
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     (example,) = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
-    for name in ("slack", "vllm-token", "vllm-ca.pem"):
+    for name in ("slack", "vllm-token", "vllm-ca.pem", "am-token", "am-ca.pem", "webhook-token"):
         Path(name).write_text("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
     example = example.replace("/run/secrets/", f"{Path.cwd()}/").replace("/etc/ssl/", f"{Path.cwd()}/")
     pagerduty = "pagerduty://0123456789abcdef0123456789abcdef@u1yN9xKEYc4n4ryXq7Ab"
     config = load(example, environment={"PAGERDUTY_URL": pagerduty})
     assert config.vllm[0].server == "llama"
-    assert set(config.notify.channels) == {"slack", "pagerduty"}
+    assert set(config.notify.channels) == {"slack", "pagerduty", "mail"}
 
 
 def test_the_file_is_looked_for_where_it_says(tmp_path: Path) -> None:
@@ -165,3 +165,11 @@ def test_state_is_kept_where_systemd_or_the_user_wants_it() -> None:
     assert state_directory(Config(), {"STATE_DIRECTORY": "/t:/u"}) == Path("/t")
     assert state_directory(Config(), {"XDG_STATE_HOME": "/x"}) == Path("/x/vllm-vigil")
     assert state_directory(Config(), {}) == Path.home() / ".local/state/vllm-vigil"
+
+
+def test_logs_of_a_unit_a_container_and_standard_input_are_given_as_flags() -> None:
+    """By kind before the colon, and for the server that is named."""
+    flags = Given("flag --{}", ["a=http://a:1", "b=http://b:1"], ["a=journal:vllm.service", "b=docker:vllm"], stdin="b")
+    config = Recipe(None, flags, {}).load().config
+    assert (LogSettings(journal="vllm.service"),) == config.vllm[0].logs
+    assert (LogSettings(docker="vllm"), LogSettings(stdin=True)) == config.vllm[1].logs

@@ -1,5 +1,7 @@
 """Every format a line may have, and times without year or zone."""
 
+# ruff: noqa: E501  # log lines stand as they are written
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -7,8 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from standins.log_replay import WALL, logs
-from vllm_vigil.events.shape import MAX_LINE_CHARACTERS, Part, Shape, read
-from vllm_vigil.events.times import epoch
+from vllm_vigil.events.part import Part, Shape
+from vllm_vigil.events.shape import read
+from vllm_vigil.events.text import MAX_LINE_CHARACTERS
+from vllm_vigil.events.times import epoch, zone
 
 
 def at(text: str) -> float:
@@ -45,13 +49,13 @@ CASES = [
     ("(APIServer pid=1) ERROR:    no", Part(Shape.UVICORN, "no", "ERROR", "APIServer", "1")),
     (
         "[rank1]:[E1121 03:05:31.342459398 ProcessGroupNCCL.cpp:2068] [Rank 1] late",
-        Part(Shape.CPP, "[Rank 1] late", "ERROR", at=NOV, source="ProcessGroupNCCL.cpp:2068"),
+        Part(Shape.CPP, "[Rank 1] late", "ERROR", at=NOV, source="ProcessGroupNCCL.cpp:2068", facts=(("rank", "1"),)),
     ),
     (
         "[E918 06:41:27.512047193 P.cpp:685] late",
         Part(Shape.CPP, "late", "ERROR", at=at("2026-09-18T06:41:27"), source="P.cpp:685"),
     ),
-    ("host:214:890 [0] NCCL WARN no shm", Part(Shape.CPP, "NCCL no shm", "WARNING", "", "214")),
+    ("host:214:890 [0] NCCL WARN no shm", Part(Shape.CPP, "NCCL no shm", "WARNING", "", "214", facts=(("gpu", "0"),))),
     (
         "Nov 21 03:05:31 gpu-node kernel: NVRM: Xid",
         Part(Shape.RAW, "NVRM: Xid", process="kernel", at=NOV),
@@ -91,6 +95,58 @@ CASES = [
             '"name": "MainProcess"}, "time": {"repr": "2026-11-21 03:05:31.000000+00:00", "timestamp": 1795230331.0}}}'
         ),
         Part(Shape.DOCUMENT, "m", "ERROR", pid="9", at=NOV),
+    ),
+    (  # VLLM_LOGGING_PREFIX
+        "[prod-7] (EngineCore pid=214) ERROR 11-21 03:05:31 [core.py:1] gone",
+        Part(Shape.RECORD, "gone", "ERROR", "EngineCore", "214", NOV, "core.py:1"),
+    ),
+    ("node7: ERROR 11-21 03:05:31 core.py:1] gone", Part(Shape.RECORD, "gone", "ERROR", at=NOV, source="core.py:1")),
+    (
+        "  said: ERROR 11-21 03:05:31 [core.py:1] gone",
+        Part(Shape.RAW, "  said: ERROR 11-21 03:05:31 [core.py:1] gone"),
+    ),
+    (  # Ray folds what its workers repeat
+        "(RayWorkerWrapper pid=880, ip=10.0.0.6) ERROR 11-21 03:05:31 [x.py:1] gone\x1b[32m [repeated 3x across cluster]\x1b[0m",
+        Part(Shape.RECORD, "gone", "ERROR", "RayWorkerWrapper", "880", NOV, "x.py:1"),
+    ),
+    (
+        "(RayWorkerProc pid=9) gone [repeated 7x across cluster] (Ray deduplicates logs by default. Set RAY_X)",
+        Part(Shape.RAW, "gone", "", "RayWorkerProc", "9"),
+    ),
+    (  # NCCL names its source with a WARN, and from 2.27 the time
+        "[2026-11-21 03:05:31] host:214:890 [3] misc/shmutils.cc:72 NCCL WARN no shm",
+        Part(Shape.CPP, "NCCL no shm", "WARNING", "", "214", NOV, "misc/shmutils.cc:72", facts=(("gpu", "3"),)),
+    ),
+    (
+        "2026-11-21 03:05:31.000 | ERROR    | app.proxy:call:42 - upstream gone",
+        Part(Shape.UVICORN, "upstream gone", "ERROR", at=NOV, source="app.proxy:call:42"),
+    ),
+    (  # structlog
+        (
+            '{"event": "request timed out", "level": "error", "timestamp": "2026-11-21T03:05:31Z", "request_id": "cmpl-7", '
+            '"duration_seconds": 61.5, "exception": [{"exc_type": "TimeoutError", "exc_value": "late", "frames": []}]}'
+        ),
+        Part(
+            Shape.DOCUMENT,
+            "request timed out",
+            "ERROR",
+            at=NOV,
+            traceback="TimeoutError: late",
+            facts=(("duration_seconds", "61.5"), ("request_id", "cmpl-7")),
+        ),
+    ),
+    (  # loguru's serialize=True
+        (
+            '{"text": "x\\nTraceback (most recent call last):\\nKeyError: 1\\n", "record": {"level": {"name": "SUCCESS"}, '
+            '"message": "m", "exception": {"type": "KeyError", "value": "1", "traceback": true}, "extra": {"request_id": 5}}}'
+        ),
+        Part(
+            Shape.DOCUMENT,
+            "m",
+            "INFO",
+            traceback="Traceback (most recent call last):\nKeyError: 1",
+            facts=(("request_id", "5"),),
+        ),
     ),
     ("{'a': 1}", Part(Shape.RAW, "{'a': 1}")),
     ('{"a": 1}', Part(Shape.RAW, '{"a": 1}')),
@@ -133,6 +189,19 @@ def test_no_bytes_can_break_the_reading() -> None:
 def test_a_time_without_a_year_is_the_nearest_past_one(text: str, now: str, expected: str) -> None:
     """Over New Year's Eve and on a leap day too."""
     assert at(expected) == epoch(text, at(now))
+
+
+def test_a_time_without_a_zone_is_of_the_zone_that_is_given() -> None:
+    """Winter and summer in Berlin; one that names its zone is not moved."""
+    berlin, now = zone("Europe/Berlin"), at("2026-11-21T12:00:00")
+    assert at("2026-11-21T02:05:31") == epoch("11-21 03:05:31", now, berlin)
+    assert at("2026-07-01T01:05:31") == epoch("2026-07-01 03:05:31,000", now, berlin)
+    assert at("2026-11-21T03:05:31") == epoch("2026-11-21T03:05:31Z", now, berlin)
+    assert zone("local") is None
+    local = datetime(2026, 11, 21, 3, 5, 31).timestamp()  # noqa: DTZ001  # this host's
+    assert local == epoch("11-21 03:05:31", now, None)
+    with pytest.raises(ValueError, match="there is no zone 'Nowhere/Land'"):
+        zone("Nowhere/Land")
 
 
 @pytest.mark.parametrize(

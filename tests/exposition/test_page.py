@@ -14,7 +14,7 @@ from vllm_vigil.exposition.markup import Html, joined, tag
 from vllm_vigil.exposition.page import CONTENT_SECURITY_POLICY, page
 from vllm_vigil.exposition.status import Channel, Config, File, Source, observe
 from vllm_vigil.exposition.wording import ABSENT
-from vllm_vigil.model import EngineState, Point, labels
+from vllm_vigil.model import EngineState, Point, Silence, labels
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "footer"}
 TAGS |= {"h1", "h2", "h3", "p", "pre", "span", "strong", "time", "a", "table", "thead", "tbody", "tr", "th", "td"}
@@ -71,6 +71,7 @@ def hostile() -> StandInSidecar:
         source_facts=(Source(HOSTILE, HOSTILE, up=False, error=HOSTILE),),
         file_facts=(File(HOSTILE, HOSTILE, readable=False),),
         channel_facts=(Channel(HOSTILE, 1),),
+        silence_facts=(Silence(1, ((HOSTILE, HOSTILE),), 0.0, 1e9, HOSTILE, HOSTILE),),
         config_facts=Config(HOSTILE, 1e9, successful=False, error=HOSTILE),
     )
 
@@ -114,6 +115,7 @@ def test_the_worst_is_read_first() -> None:
         "Logs",
         "cannot be read",
         "Channels",
+        "Silences",
         "Resolved lately",
         "7 requests timed out",
     )
@@ -129,7 +131,7 @@ def test_what_is_absent_is_a_dash_and_what_is_0_is_0() -> None:
 
 def test_sections_of_which_there_is_nothing_are_left_out() -> None:
     """Without logs, channels or trouble the page is short."""
-    titles = {"Open incidents", "Configuration", "Logs", "Channels", "Resolved lately"}
+    titles = {"Open incidents", "Configuration", "Logs", "Channels", "Silences", "Resolved lately"}
     assert not titles & set(shown(quiet()).text.split("\n"))
 
 

@@ -8,8 +8,8 @@ from standins.scenes import incident, night, quiet, series, snapshot_of
 from standins.sidecar import NOW, StandInSidecar
 from vllm_vigil import __version__
 from vllm_vigil.exposition.figures import GpuFigures, ServerFigures, gpu_figures, server_figures
-from vllm_vigil.exposition.status import Config, File, Source, observe
-from vllm_vigil.model import Point, Snapshot, labels
+from vllm_vigil.exposition.status import NAMED_FAMILIES, Config, File, Source, observe
+from vllm_vigil.model import Point, Silence, Snapshot, labels
 
 SCHEMA = {
     "version": {},
@@ -31,9 +31,20 @@ SCHEMA = {
         "temperature_celsius",
         "power_watts",
     },
-    "sources": {"source", "server", "up", "error", "age_seconds", "duration_seconds"},
+    "sources": {
+        "source",
+        "server",
+        "up",
+        "error",
+        "age_seconds",
+        "duration_seconds",
+        "facts",
+        "unknown_families",
+        "blank",
+    },
     "files": {"file", "server", "readable", "lag_bytes"},
     "channels": {"name", "pending", "oldest_seconds"},
+    "silences": {"id", "match", "begins", "ends", "author", "comment"},
 }
 TROUBLE = {
     "key",
@@ -89,9 +100,10 @@ def test_texts_of_others_are_masked() -> None:
     hostile = f"\x1b[31m{secret}\u202e"
     sidecar = quiet()
     sidecar.open = (incident(title=hostile, evidence=(hostile,), labels=labels(phase=hostile)),)
-    sidecar.source_facts = (Source("vllm", "llama", up=False, error=hostile),)
+    sidecar.source_facts = (Source("vllm", "llama", up=False, error=hostile, facts={"version": hostile}),)
     sidecar.file_facts = (File(f"/var/log/{hostile}", "llama", readable=True),)
     sidecar.config_facts = Config(None, NOW, successful=False, error=hostile)
+    sidecar.silence_facts = (Silence(1, (("server", hostile),), NOW, NOW + 60, hostile, hostile),)
     text = json.dumps(observe(sidecar).to_json())
     for hidden in (secret, "\\u001b", "\\u202e"):
         assert hidden not in text
@@ -124,3 +136,15 @@ def test_gpus_come_by_number_with_what_is_known_of_them() -> None:
         GpuFigures("10", "u10", "H100", None, None, None, 60.0, None),
     ) == gpu_figures(snapshot)
     assert () == gpu_figures(Snapshot())
+
+
+def test_unknown_families_are_named_up_to_a_bound() -> None:
+    """A page of ten thousand strange names does not become the status."""
+    sidecar = quiet()
+    strange = tuple(f"family_{number:05}" for number in range(10_000))
+    sidecar.source_facts = (
+        Source("vllm", "llama", up=True, unknown_families=strange, blank={"llm_x": "no traffic yet"}),
+    )
+    (source,) = observe(sidecar).sources
+    assert strange[:NAMED_FAMILIES] == source.unknown_families
+    assert {"llm_x": "no traffic yet"} == source.blank

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -344,6 +345,35 @@ def test_open_incidents_without_a_memory_go_on() -> None:
     first.observe(event("cuda_oom", 0))
     second.restore(None, first.open())
     assert [(UPDATED, "cuda_oom")] == told(second.observe(event("cuda_oom", 100)))
+
+
+def old(rule: str, at: float, *, kind: str = "") -> Event:
+    """An event of a line that stood there before its file was first seen."""
+    found = event(rule, at, kind=kind)
+    return replace(found, record=replace(found.record, old=True))
+
+
+def test_what_stood_there_before_warms_windows_and_opens_nothing() -> None:
+    """A crash before we came is not news; of ten errors that began before it the next one is the tenth."""
+    incidents = Incidents(RULES)
+    for at in range(60):
+        assert [] == incidents.observe(old("cuda_oom", at))
+        assert [] == incidents.observe(old("http_5xx", at))
+        assert [] == incidents.observe(old("", at, kind="server_started"))
+    assert [(OPENED, "http_5xx")] == told(incidents.observe(event("http_5xx", 61)))
+
+
+def test_what_is_found_late_says_so() -> None:
+    """After downtime the incident says by how much, also when its cause takes over."""
+    incidents = Incidents(RULES)
+    first = event("engine_dead", 0)
+    incidents.observe(replace(first, record=replace(first.record, late_seconds=700.0)))
+    assert "Engine dead, detected late by 12 min" == only(incidents).title
+    incidents.observe(event("cuda_oom", 2))
+    assert "GPU out of memory, detected late by 12 min" == only(incidents).title
+    incidents = Incidents(RULES)
+    incidents.observe(event("cuda_oom", 0))
+    assert "GPU out of memory" == only(incidents).title
 
 
 def test_disabled_and_unknown_rules_open_nothing() -> None:

@@ -30,6 +30,7 @@ CONTRACT = {  # id: severity, count, window, quiet, needs health
     "gpu_xid": (CRITICAL, 1, 300, 300, False),
     "gpu_hot": (WARNING, 1, 300, 300, False),
     "gpu_throttled": (WARNING, 1, 300, 300, False),
+    "alertmanager": (WARNING, 1, 300, 600, False),
 }
 ORDER = [
     "cuda_oom",

@@ -8,19 +8,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from standins.logs import Logs
+from standins.logs import Logs, as_nobody
 from vllm_vigil.clock import CrankedClock
 
 LENGTH = 77
 HALF = 30
-ACTIONS = "WWWPROCTZDrrAcK"
+ACTIONS = "WWWPROCTZDSXBrrAcK"
+CORRUPT = "\0" * 100
+EXAMPLES = int(os.environ.get("VIGIL_MODEL_EXAMPLES", "300"))
+"""5,000 in a night."""
 
 
 @dataclass(eq=False)
@@ -44,6 +46,8 @@ class World:
         self.logs.path.touch()
         self.count = 0
         self.rotations = 0
+        self.first_sight = False
+        self.locked = False  # nobody may open what stands at the path
         self.here = self.written = Content()  # at the path, and where the writer writes
         self.contents = [self.here]
         self.lost_ok: set[bytes] = set()
@@ -88,6 +92,28 @@ class World:
         self.written = self.here
 
     # --- what is done to the file
+
+    def swap(self) -> None:
+        """The path is, or becomes, a symlink that is swung to another file; the old one keeps its name elsewhere."""
+        self.leave(doomed=not (self.alive and self.here.open))
+        self.here.deleted, self.here.stored, self.here.telling = True, False, False
+        elsewhere = self.logs.directory / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        self.rotations += 1
+        if not self.logs.path.is_symlink():
+            self.logs.path.rename(elsewhere / f"{self.rotations}-first")
+        target = elsewhere / f"{self.rotations}-next"
+        target.touch()
+        link = self.logs.directory / "link"
+        link.symlink_to(target)
+        link.replace(self.logs.path)
+        self.begin()
+        self.reopen()
+
+    def lock(self) -> None:
+        """Take the permission to read away, or give it back; what is open stays open."""
+        self.locked = not self.locked
+        self.logs.path.chmod(0o200 if self.locked else 0o600)
 
     def rename(self) -> None:
         """Rename rotation; the writer stays in the old file."""
@@ -148,6 +174,8 @@ class World:
 
     def leave(self, *, doomed: bool) -> None:
         """What stands at the path will not stand there any more."""
+        if self.locked:
+            self.lock()
         if doomed:
             self.here.doomed = True
             self.lost_ok |= {*self.here.lines} - self.given
@@ -170,9 +198,11 @@ class World:
             self.alive = True
             self.logs.restart()
             self.given_by_this_reader = set()
+        if self.first_sight and not self.locked:
+            self.see_first()
         batch = self.logs.reader.read(max_bytes)
         for content in self.contents:
-            content.open = content.looked = content.open or content is self.here
+            content.open = content.looked = content.open or (content is self.here and not self.locked)
         for line in batch.lines:
             number, _, rest = line.data.partition(b" ")
             assert (len(number) <= 6, set(rest) <= {*b"x"}) == (True, True), "a line that nobody wrote"
@@ -195,10 +225,26 @@ class World:
                 content.stored = content.open and content.looked
                 content.telling = content.open and bool(self.given & {*content.lines})
 
+    def corrupt(self) -> None:
+        """The reader dies, and what it had stored cannot be read: the next sight is a first one."""
+        self.kill()
+        self.logs.stored = dict.fromkeys(self.logs.stored, CORRUPT)
+        for content in self.contents:
+            content.stored = content.telling = False
+        self.first_sight = True
+
+    def see_first(self) -> None:
+        """What stands there at the first sight is not read, and nothing else is looked for."""
+        for content in self.contents:
+            content.doomed = content.doomed or content is not self.here
+            self.lost_ok |= {*content.lines} - self.given
+        self.first_sight = False
+
     def kill(self) -> None:
         """The reader dies; what it knew and had not stored is forgotten."""
         if self.alive:
             self.alive = False
+            self.first_sight = self.first_sight or CORRUPT in self.logs.stored.values()
             self.logs.reader.close()
             for content in self.contents:
                 content.open = content.looked = False
@@ -217,6 +263,9 @@ class World:
             "T": self.truncate,
             "Z": self.rewrite,
             "D": self.delete,
+            "S": self.swap,
+            "X": self.lock,
+            "B": self.corrupt,
             "r": lambda: self.read(200),
             "A": lambda: self.read(1 << 20),
             "c": self.commit,
@@ -224,6 +273,8 @@ class World:
         }
         for action in actions:
             steps[action]()
+        if self.locked:
+            self.lock()
         while self.read(1 << 20):
             pass
         expected = {line for content in self.contents for line in content.lines} - self.lost_ok
@@ -235,11 +286,13 @@ class World:
         self.logs.reader.close()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(st.text(ACTIONS, min_size=5, max_size=40))
 @example("DWAcKC")  # on ext the copy takes the inode of the deleted file, whose position is stored
 @example("WrWCDcK")  # the copy is all that is left of a file that was deleted after the copy was made
+@example("WAcXKrWX")  # a restart while the file may not be opened: it waits, and goes on where it was
+@example("WARWRWRWA")  # three rotations between two looks
 def test_whatever_happens_to_a_log_no_line_is_lost_that_need_not_be_and_none_comes_twice(actions: str) -> None:
-    """Writing, half lines, rotation both ways, truncation, rewriting, deletion, kills and restarts in any order."""
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(World(Path(directory))) as world:
+    """Half lines, rotation both ways, truncation, rewriting, deletion, links, permissions, kills, corrupt state."""
+    with as_nobody() as directory, contextlib.closing(World(directory)) as world:
         world.run(actions)

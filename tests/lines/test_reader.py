@@ -12,8 +12,8 @@ import pytest
 
 from standins.logs import Logs, descriptors_of
 from vllm_vigil.clock import CrankedClock
-from vllm_vigil.lines.follower import QUIET_SECONDS
 from vllm_vigil.lines.reader import Reader
+from vllm_vigil.lines.retired import QUIET_SECONDS
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.split import LINE_LIMIT_BYTES
 from vllm_vigil.model import Record
@@ -447,6 +447,17 @@ def test_only_positions_that_changed_are_given(logs: Logs) -> None:
     assert [str(logs.path)] == list(logs.reader.positions())
     logs.read()
     assert {} == logs.reader.positions()
+
+
+def test_a_directory_that_is_moved_away_and_made_anew_is_followed(logs: Logs) -> None:
+    """The path is looked at afresh each time: the rest of the old file comes, then the new one's lines."""
+    logs.write("unread\n")
+    moved = logs.directory.with_name("moved")
+    logs.directory.rename(moved)
+    logs.texts(max_bytes=0)
+    logs.directory.mkdir()
+    logs.write("new\n")
+    assert ["unread", "new"] == logs.texts()
 
 
 # --- lines

@@ -21,14 +21,17 @@ from standins.channels import (
     PAGERDUTY_HOST,
     SLACK,
     SLACK_HOST,
+    TELEGRAM,
+    TELEGRAM_HOST,
     Behaviour,
     Channels,
 )
+from standins.mail import Mail
 from standins.notices import Incidents
 from vllm_vigil.errors import ConfigError
 from vllm_vigil.model import Notification, Outcome, Reason, Severity
 from vllm_vigil.notifications.channel import PLUGINS, Attempt, Channel, check_version, classify, short_key, understands
-from vllm_vigil.notifications.message import Kind, Message, compose
+from vllm_vigil.notifications.message import Kind, Message, Style, compose
 from vllm_vigil.units import Secret
 
 MESSAGE = Message("CRITICAL: CUDA out of memory on llama", "Rule cuda_oom\nKey k, attempt 1", Kind.FAILURE)
@@ -39,18 +42,18 @@ HOSTILE = (
 )
 CANARIES = ("TIiajkdnlazkcOXrIdevi7FQ", "u1yN9xKEYc4n4ryXq7Ab", "0123456789abcdef0123456789abcdef", "c4n4ry")
 
-# Each behaviour, and what an attempt at Slack, PagerDuty and a JSON webhook is then said to be. Slack confirms with
-# "ok" in the body; the others by status alone, so that a page of HTML under 200 passes for a confirmation.
+# Each behaviour, and what an attempt at Slack and at any of the others is then said to be. Slack confirms with "ok" in
+# the body; the others by status alone, so that a page of HTML under 200 passes for a confirmation.
 DELIVERED, RETRY, PERMANENT = Outcome.DELIVERED, Outcome.RETRY, Outcome.PERMANENT
-OUTCOMES: dict[Behaviour | int, tuple[Outcome, Outcome, Outcome]] = {
-    Behaviour.ACCEPT: (DELIVERED, DELIVERED, DELIVERED),
-    Behaviour.GARBAGE: (RETRY, DELIVERED, DELIVERED),
-    Behaviour.NO_HTTP: (RETRY, RETRY, RETRY),
-    Behaviour.CUT: (RETRY, RETRY, RETRY),
-    Behaviour.CLOSE: (RETRY, RETRY, RETRY),
-    Behaviour.HANG: (RETRY, RETRY, RETRY),  # the channel's own read timeout: no code
-    **dict.fromkeys((302, 307, 408, 425, 429, 500, 502, 503, 504), (RETRY, RETRY, RETRY)),
-    **dict.fromkeys((400, 401, 403, 404, 410, 422), (PERMANENT, PERMANENT, PERMANENT)),
+OUTCOMES: dict[Behaviour | int, tuple[Outcome, Outcome]] = {
+    Behaviour.ACCEPT: (DELIVERED, DELIVERED),
+    Behaviour.GARBAGE: (RETRY, DELIVERED),
+    Behaviour.NO_HTTP: (RETRY, RETRY),
+    Behaviour.CUT: (RETRY, RETRY),
+    Behaviour.CLOSE: (RETRY, RETRY),
+    Behaviour.HANG: (RETRY, RETRY),  # the channel's own read timeout: no code
+    **dict.fromkeys((302, 307, 408, 425, 429, 500, 502, 503, 504), (RETRY, RETRY)),
+    **dict.fromkeys((400, 401, 403, 404, 410, 422), (PERMANENT, PERMANENT)),
 }
 
 
@@ -69,15 +72,25 @@ def root_log() -> Iterator[io.StringIO]:
 @pytest.mark.parametrize("behaviour", OUTCOMES)
 def test_each_behaviour_of_a_provider_has_its_outcome(channels: Channels, behaviour: Behaviour | int) -> None:
     """What a provider does decides between delivered, later and never, and says so without address or key."""
-    providers = ((SLACK, SLACK_HOST), (PAGERDUTY, PAGERDUTY_HOST), (channels.webhook, LOCAL_HOST))
-    for (url, host), expected in zip(providers, OUTCOMES[behaviour], strict=True):
+    providers = {
+        SLACK: SLACK_HOST,
+        PAGERDUTY: PAGERDUTY_HOST,
+        DISCORD: DISCORD_HOST,
+        TELEGRAM: TELEGRAM_HOST,
+        channels.webhook: LOCAL_HOST,
+        channels.ntfy: LOCAL_HOST,
+    }
+    for url, host in providers.items():
+        expected = OUTCOMES[behaviour][url != SLACK]
         channels.answer(host, behaviour)
+        before = len(channels.received(host))
         attempt = Channel("c", Secret(url), read_seconds=0.3).send(MESSAGE, "k")
         assert expected == attempt.outcome
         assert not any(canary in attempt.detail for canary in CANARIES)
         if isinstance(behaviour, int):
             assert str(behaviour) in attempt.detail
-        assert [host] == [request.host for request in channels.received(host)]
+        tries = 2 if (host, behaviour) == (DISCORD_HOST, 429) else 1  # its plugin tries once more by itself
+        assert tries == len(channels.received(host)) - before
 
 
 def test_a_redirect_is_not_followed(channels: Channels) -> None:
@@ -139,10 +152,12 @@ def test_hostile_text_arrives_inert(channels: Channels, incident: Incidents) -> 
     hostile = incident(
         title=HOSTILE, rule=HOSTILE, server=HOSTILE, key=HOSTILE, labels=(("l", HOSTILE),), evidence=(HOSTILE,)
     )
-    message = compose(Notification("c", Reason.FIRST, hostile), hostile.updated, lambda _: "", evidence=True)
-    for url in (SLACK, PAGERDUTY, DISCORD, channels.webhook):
+    message = compose(Notification("c", Reason.FIRST, hostile), hostile.updated, Style(evidence=True))
+    for url in (SLACK, PAGERDUTY, DISCORD, TELEGRAM, channels.webhook, channels.ntfy):
         assert Attempt(DELIVERED) == Channel("c", Secret(url)).send(message, hostile.key)
-    assert {SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST, LOCAL_HOST} == {request.host for request in channels.received()}
+    assert {SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST, TELEGRAM_HOST, LOCAL_HOST} == {
+        request.host for request in channels.received()
+    }
     for request in channels.received():
         text = str(request.document).replace("\\u200b", "\u200b")
         for live in (
@@ -274,4 +289,71 @@ def test_severities_have_kinds(incident: Incidents) -> None:
     for severity in Severity:
         for reason in Reason:
             made = incident(severity=severity)
-            assert compose(Notification("c", reason, made), 0.0, lambda _: "").kind in Kind
+            assert compose(Notification("c", reason, made), 0.0, Style()).kind in Kind
+
+
+def test_pagerduty_gets_numbers_and_link_in_fields_and_every_change_under_one_key(
+    channels: Channels, incident: Incidents
+) -> None:
+    """Trigger, update and resolve; what a label says arrives as it is, and changes no other field."""
+    made = incident(labels=(("phase", "a&severity=info %41+ü"),))
+    style = Style(runbook_url="https://docs.example/{rule}?a=1&b=%20")
+    for reason in (Reason.FIRST, Reason.MORE, Reason.RESOLVED):
+        row = Notification("c", reason, made, facts=(("kv_cache", "99 %"),))
+        assert Attempt(DELIVERED) == Channel("c", Secret(PAGERDUTY)).send(compose(row, 0.0, style), made.key)
+    events = [request.document for request in channels.received(PAGERDUTY_HOST)]
+    assert ["trigger", "trigger", "resolve"] == [event["event_action"] for event in events]
+    assert {made.key} == {event["dedup_key"] for event in events}
+    payload = events[0]["payload"]
+    assert payload["severity"] == "critical"
+    assert payload["custom_details"]["phase"] == "a&severity=info %41+ü"
+    assert payload["custom_details"]["kv_cache"] == "99 %"
+    assert events[0]["links"] == [{"href": "https://docs.example/cuda_oom?a=1&b=%20"}]
+
+
+@pytest.mark.parametrize("url", [SLACK, PAGERDUTY, DISCORD])
+def test_what_would_be_sent_can_be_told_without_sending(channels: Channels, incident: Incidents, url: str) -> None:
+    """The whole text and every field, and no secret of the address."""
+    message = compose(Notification("c", Reason.FIRST, incident()), 0.0, Style(page_url="https://vigil.example/"))
+    told = Channel("c", Secret(url)).explain(message, "k")
+    assert (message.title, message.body) == (told["title"], told["body"])
+    assert ("key" in told) == (url == PAGERDUTY)
+    assert not any(canary in str(told) for canary in CANARIES)
+    assert channels.received() == []
+
+
+def test_after_too_many_requests_the_channel_is_left_alone() -> None:
+    """Apprise hides for how long; half a minute is what most ask for."""
+    assert [30.0, 0.0] == [classify([f"error={code}"]).wait_seconds for code in (429, 503)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("250 OK", DELIVERED),
+        ("451 try again later", RETRY),
+        ("550 no such user", RETRY),  # Apprise does not show SMTP's codes
+        ("", RETRY),
+        (None, RETRY),
+    ],
+)
+def test_each_behaviour_of_a_mail_server_has_its_outcome(reply: str | None, expected: Outcome) -> None:
+    """A real SMTP server takes the mail, refuses it, hangs up or says nothing."""
+    with Mail() as mail:
+        mail.handler.reply = reply
+        assert expected == Channel("c", Secret(mail.url), read_seconds=0.5).send(MESSAGE, "k").outcome
+        (sent,) = mail.handler.mails
+    assert sent["Subject"] == MESSAGE.title
+
+
+def test_hostile_text_arrives_inert_by_mail(incident: Incidents) -> None:
+    """As plain text alone: nothing that a mail reader would run, load or link; the subject stays one header."""
+    hostile = incident(title=HOSTILE + "\r\nBcc: x@example.com", evidence=(HOSTILE,))
+    with Mail() as mail:
+        message = compose(Notification("c", Reason.FIRST, hostile), hostile.updated, Style(evidence=True))
+        assert Attempt(DELIVERED) == Channel("c", Secret(mail.url)).send(message, "k")
+        (sent,) = mail.handler.mails
+    assert sent["Bcc"] is None
+    assert {"text/plain"} == {part.get_content_type() for part in sent.walk() if not part.is_multipart()}
+    text = str(sent["Subject"]) + "".join(part.get_content() for part in sent.walk() if not part.is_multipart())
+    assert not any(live in text for live in ("<script", "https://evil", "http://evil", "\x1b", "\u202e", "c4n4ryXq7"))

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from standins.notices import OPENED, Incidents
 from vllm_vigil.model import IncidentState, Notification, Reason, Severity
-from vllm_vigil.notifications.message import BODY_LIMIT, TITLE_LIMIT, Kind, Message, compose
+from vllm_vigil.notifications.message import BODY_LIMIT, TITLE_LIMIT, Kind, Message, Style, compose
+from vllm_vigil.notifications.wording import WORDS, Language
 
 
 def remedy(rule: str) -> str:
     return {"cuda_oom": "Lower --gpu-memory-utilization."}.get(rule, "")
+
+
+STYLE = Style(remedy)
+DETAILS = (
+    ("rule", "cuda_oom"),
+    ("count", "3"),
+    ("opened", "2026-05-28 20:26:40 UTC"),
+    ("server", "llama"),
+    ("gpu", "0"),
+    ("phase", "serving"),
+)
+EVIDENT = Style(remedy, evidence=True)
 
 
 def test_the_first_page(incident: Incidents) -> None:
@@ -22,8 +37,9 @@ def test_the_first_page(incident: Incidents) -> None:
         "Do first: Lower --gpu-memory-utilization.\n"
         "Key llama:cuda_oom:1780000000, attempt 1",
         Kind.FAILURE,
+        DETAILS,
     )
-    assert expected == compose(Notification("slack", Reason.FIRST, incident()), OPENED + 65, remedy)
+    assert expected == compose(Notification("slack", Reason.FIRST, incident()), OPENED + 65, STYLE)
 
 
 def test_the_end(incident: Incidents) -> None:
@@ -35,8 +51,9 @@ def test_the_end(incident: Incidents) -> None:
         "Lasted 12m, from 2026-05-28 20:26:40 UTC, seen 3 times\n"
         "Key llama:cuda_oom:1780000000, attempt 1",
         Kind.SUCCESS,
+        DETAILS,
     )
-    made = compose(Notification("slack", Reason.RESOLVED, over), OPENED + 900, remedy, evidence=True)
+    made = compose(Notification("slack", Reason.RESOLVED, over), OPENED + 900, EVIDENT)
     assert expected == made
 
 
@@ -54,7 +71,7 @@ def test_why_it_is_told_stands_first(
     incident: Incidents, reason: Reason, severity: Severity, begins: str, kind: Kind
 ) -> None:
     """And decides what an incident service makes of it."""
-    made = compose(Notification("c", reason, incident(severity=severity)), OPENED, remedy)
+    made = compose(Notification("c", reason, incident(severity=severity)), OPENED, STYLE)
     assert made.title.startswith(begins)
     assert kind == made.kind
 
@@ -62,21 +79,21 @@ def test_why_it_is_told_stands_first(
 def test_evidence_only_where_it_is_asked_for(incident: Incidents) -> None:
     """Log lines leave the host by an explicit setting, masked once more."""
     told = Notification("c", Reason.FIRST, incident(evidence=("RuntimeError: token=c4n4ry", "second")))
-    assert "RuntimeError" not in compose(told, OPENED, remedy).body
-    made = compose(told, OPENED, remedy, evidence=True)
+    assert "RuntimeError" not in compose(told, OPENED, STYLE).body
+    made = compose(told, OPENED, EVIDENT)
     assert made.body.endswith("Log:\nRuntimeError: token=[redacted]\nsecond")
 
 
 def test_the_attempt_is_counted(incident: Incidents) -> None:
     """So that a message that arrived twice is known for the same."""
-    assert "attempt 3" in compose(Notification("c", Reason.FIRST, incident(), attempts=2), OPENED, remedy).body
+    assert "attempt 3" in compose(Notification("c", Reason.FIRST, incident(), attempts=2), OPENED, STYLE).body
 
 
 def test_lengths_fit_every_provider(incident: Incidents) -> None:
     """However long the parts, title and body keep their limits."""
     long = "word " * 500
     flood = incident(title=long, rule=long, server=long, key=long, labels=(("l", long),) * 50, evidence=(long,) * 5)
-    made = compose(Notification("c", Reason.FIRST, flood), OPENED, lambda _: long, evidence=True)
+    made = compose(Notification("c", Reason.FIRST, flood), OPENED, Style(lambda _: long, evidence=True))
     assert len(made.title) <= TITLE_LIMIT
     assert len(made.body) <= BODY_LIMIT
     assert len(made.title) + len(made.body) < 2_000
@@ -85,11 +102,75 @@ def test_lengths_fit_every_provider(incident: Incidents) -> None:
 def test_text_of_others_cannot_add_lines(incident: Incidents) -> None:
     """A title or label with line breaks stays on its line."""
     forged = incident(title="a\nResolved: all good", labels=(("x", "y\r\nKey other"),))
-    made = compose(Notification("c", Reason.FIRST, forged), OPENED, lambda _: "")
+    made = compose(Notification("c", Reason.FIRST, forged), OPENED, Style())
     assert "\n" not in made.title
     assert len(made.body.split("\n")) == 3
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_span(incident: Incidents) -> None:
     """Now may lie before the incident."""
-    assert "Open for 0s" in compose(Notification("c", Reason.FIRST, incident()), OPENED - 100, remedy).body
+    assert "Open for 0s" in compose(Notification("c", Reason.FIRST, incident()), OPENED - 100, STYLE).body
+
+
+NUMBERS = (("kv_cache", "99 %"), ("running", "3"), ("waiting", "41"), ("gpu_memory", "79.1 of 80.0 GiB"))
+
+
+def test_numbers_and_links_stand_where_a_person_looks(incident: Incidents) -> None:
+    """Numbers after the count, links after what to do; the links are the configured ones, and live."""
+    style = Style(remedy, runbook_url="https://docs.example/{rule}.md", page_url="https://vigil.example/")
+    made = compose(Notification("slack", Reason.FIRST, incident(), facts=NUMBERS), OPENED + 65, style)
+    assert made.body.split("\n")[2:] == [
+        "KV cache 99 %, 3 running, 41 waiting, GPU memory 79.1 of 80.0 GiB",
+        "Do first: Lower --gpu-memory-utilization.",
+        "Runbook: https://docs.example/cuda_oom.md",
+        "Page: https://vigil.example/",
+        "Key llama:cuda_oom:1780000000, attempt 1",
+    ]
+    assert made.link == "https://docs.example/cuda_oom.md"
+    assert made.details == (*DETAILS, *NUMBERS)
+
+
+def test_a_rule_cannot_change_the_address_of_its_runbook(incident: Incidents) -> None:
+    """Its id may come from an Alertmanager of others."""
+    style = Style(runbook_url="https://docs.example/{rule}")
+    made = compose(Notification("c", Reason.FIRST, incident(rule="../x?y=1#<z>")), OPENED, style)
+    assert made.link == "https://docs.example/..%2Fx%3Fy%3D1%23%3Cz%3E"
+
+
+def test_the_end_of_what_was_never_told_says_both(incident: Incidents) -> None:
+    """One note in place of a page that comes too late."""
+    over = incident(state=IncidentState.RESOLVED, resolved=OPENED + 720)
+    made = compose(Notification("c", Reason.PASSED, over), OPENED + 900, STYLE)
+    assert made.title == "HAPPENED AND RECOVERED: CUDA out of memory on llama, after 12m"
+    assert made.kind is Kind.SUCCESS
+    assert "Do first" not in made.body
+
+
+def test_another_channels_trouble_is_said(incident: Incidents) -> None:
+    """Which one, and why; of an incident that is over nothing is opened anew."""
+    lost = Notification("c", Reason.LOST, incident(), note="pager refused the first message: refused with HTTP 404")
+    made = compose(lost, OPENED, STYLE)
+    assert made.title.startswith("CRITICAL, undeliverable elsewhere: ")
+    assert "\nNote: pager refused the first message: refused with HTTP 404\n" in made.body
+    over = Notification("c", Reason.LOST, incident(resolved=OPENED + 5))
+    assert compose(over, OPENED, STYLE).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_korean_holds_what_english_holds(incident: Incidents, reason: Reason) -> None:
+    """Number by number, in every kind of message; within the same limits."""
+    row = Notification("c", reason, incident(resolved=OPENED + 9), facts=NUMBERS, note="pager, 404")
+    english, korean = (compose(row, OPENED + 65, Style(remedy, language=language)) for language in Language)
+    assert re.search(r"[가-힣]", korean.title + korean.body)
+    for made in ("title", "body"):
+        numbers = [sorted(re.findall(r"\d+", getattr(each, made))) for each in (english, korean)]
+        assert numbers[0] == numbers[1]
+    assert english.details == korean.details
+
+
+def test_every_language_has_every_word() -> None:
+    """With the same things to be put in."""
+    fields = [
+        {key: set(re.findall(r"{(\w+)}", text)) for key, text in WORDS[language].items()} for language in Language
+    ]
+    assert fields[0] == fields[1]

@@ -6,7 +6,7 @@ import pytest
 
 from standins.notices import Incidents
 from vllm_vigil.model import Severity
-from vllm_vigil.notifications.route import REPEAT_SECONDS, Listener, listeners
+from vllm_vigil.notifications.route import REPEAT_SECONDS, Listener, fallbacks, listeners
 from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings, RouteSettings
 from vllm_vigil.units import Seconds, Secret
 
@@ -66,3 +66,26 @@ def test_everything_that_a_route_names_must_agree(incident: Incidents, match: di
 def test_what_no_route_matches_is_told_to_nobody(incident: Incidents) -> None:
     """With routes, only they decide."""
     assert not heard(incident(severity=Severity.INFO), RouteSettings(("slack",), {"severity": "critical"}))
+
+
+def next_in_line(incident: object, *routes: RouteSettings) -> tuple[str, ...]:
+    return fallbacks(incident, NotifySettings(CHANNELS, routes))  # type: ignore[arg-type]  # made by the fixture
+
+
+def test_what_its_channels_do_not_take_goes_to_the_others(incident: Incidents) -> None:
+    """All others in the order of the configuration, or those that the route names, or none."""
+    assert ("slack", "mail") == next_in_line(incident(), RouteSettings(("pager",)))
+    assert ("mail",) == next_in_line(incident(), RouteSettings(("pager",), fallback=("pager", "mail")))
+    assert () == next_in_line(incident(), RouteSettings(("pager",), fallback=()))
+    assert () == next_in_line(incident())
+    assert () == next_in_line(incident(), RouteSettings(("pager",), {"severity": "info"}))
+
+
+def test_routes_that_go_on_add_their_fallbacks(incident: Incidents) -> None:
+    """Without those who hear of it anyway."""
+    routes = (
+        RouteSettings(("pager",), also=True, fallback=("slack", "mail")),
+        RouteSettings(("mail",), fallback=()),
+        RouteSettings(("slack",)),
+    )
+    assert ("slack",) == next_in_line(incident(), *routes)

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from standins.channels import PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Behaviour, Channels
-from standins.notices import INCIDENT, Incidents
+from standins.notices import INCIDENT, OPENED, Incidents
 from vllm_vigil.clock import CrankedClock, settle
-from vllm_vigil.model import Incident, Notification, Outcome, Reason
+from vllm_vigil.model import Delivery, Incident, Notification, Outcome, Reason, Severity
+from vllm_vigil.notifications import breaker
 from vllm_vigil.notifications import sender as sender_module
 from vllm_vigil.notifications.channel import Attempt, Channel
-from vllm_vigil.notifications.message import Message, compose
+from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.sender import Sender
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
@@ -68,7 +69,7 @@ class Room:
 
     def sender(self, channel: Scripted | Channel, deadline_seconds: float = 20.0, jitter: float = 1.0) -> Sender:
         """A sender; the top of its jitter unless said otherwise."""
-        words = partial(compose, remedy=lambda _rule: "")
+        words = partial(compose, style=Style())
         return Sender(
             channel, self.store, self.clock, self.telemetry, words,
             deadline_seconds=deadline_seconds, jitter=lambda: jitter,
@@ -77,11 +78,11 @@ class Room:
     def queue(self, incident: Incident, reason: Reason = Reason.FIRST, channel: str = "c") -> None:
         """As the outbox does."""
         with self.store.transaction():
-            self.store.queue(Notification(channel, reason, incident), self.clock.wall())
+            self.store.rows.queue(Notification(channel, reason, incident), self.clock.wall())
 
     def waiting(self) -> int:
         """How many rows have not ended."""
-        return len(self.store.waiting())
+        return len(self.store.rows.waiting())
 
     def count(self, name: str, **labels: str) -> float | None:
         """A number of /metrics."""
@@ -178,7 +179,7 @@ from vllm_vigil.model import Notification, Reason
 from vllm_vigil.state.store import Store
 store = Store.open(Path({str(tmp_path)!r}))
 with store.transaction():
-    store.queue(Notification("c", Reason.FIRST, INCIDENT), {clock.wall()})
+    store.rows.queue(Notification("c", Reason.FIRST, INCIDENT), {clock.wall()})
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
@@ -225,7 +226,7 @@ from standins.notices import INCIDENT
 from vllm_vigil.clock import RealClock
 from vllm_vigil.model import Notification, Reason
 from vllm_vigil.notifications.channel import Channel
-from vllm_vigil.notifications.message import compose
+from vllm_vigil.notifications.message import Style, compose
 from vllm_vigil.notifications.sender import Sender
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
@@ -233,8 +234,8 @@ from vllm_vigil.units import Secret
 async def main():
     with tempfile.TemporaryDirectory() as directory:
         store, clock = Store.open(Path(directory)), RealClock()
-        store.queue(Notification("c", Reason.FIRST, INCIDENT), clock.wall())
-        words = lambda notification, now: compose(notification, now, lambda rule: "")
+        store.rows.queue(Notification("c", Reason.FIRST, INCIDENT), clock.wall())
+        words = lambda notification, now: compose(notification, now, Style())
         task = asyncio.ensure_future(
             Sender(Channel("c", Secret({SLACK!r}), read_seconds=60), store, clock, Telemetry(clock), words).run())
         await asyncio.to_thread(sys.stdin.readline)
@@ -279,7 +280,7 @@ def test_jitter_has_a_floor(room: Room) -> None:
             await crank_until(room.clock, sender, 0.25, lambda: room.waiting() == 0)
 
     asyncio.run(scene())
-    assert channel.calls[1][0] - channel.calls[0][0] == sender_module.SHORTEST_BACKOFF_SECONDS
+    assert channel.calls[1][0] - channel.calls[0][0] == breaker.SHORTEST_SECONDS
 
 
 def test_one_incidents_rows_keep_their_order_and_block_no_other(room: Room, incident: Incidents) -> None:
@@ -364,13 +365,165 @@ def test_past_the_deadline_it_is_unknown_and_nothing_is_begun_beside_it(room: Ro
         sender = room.sender(channel, deadline_seconds=0.05)
         async with running(sender):
             await until(lambda: room.count("vigil_deliveries_total", channel="c", outcome="unknown") == 1)
-            await room.clock.crank(600)
+            await room.clock.crank(sender_module.ABANDON_SECONDS - 16)
             assert len(channel.calls) == 1
             hang.set()
             await crank_until(room.clock, sender, 5, lambda: room.waiting() == 0)
 
     asyncio.run(scene())
     assert [INCIDENT.key] * 2 == channel.keys()
+
+
+def test_a_call_that_never_comes_back_does_not_hold_the_channel(room: Room, incident: Incidents) -> None:
+    """An endless drip is left to its thread, and what waits goes out by another; three of them, and no more."""
+    drip = threading.Event()
+    channel = Scripted(room.clock, drip, drip, drip, drip, DELIVERED)
+    room.queue(incident(key="a"))
+
+    async def scene() -> None:
+        sender = room.sender(channel, deadline_seconds=0.05)
+        async with running(sender):
+            for calls in (1, 2, 3, 4):
+                await until(lambda calls=calls: len(channel.calls) == calls)  # type: ignore[misc]  # bound on purpose
+                await until(lambda calls=calls: unknown(room) == calls)  # type: ignore[misc]
+                await crank_a_while(room.clock, 400)
+            assert len(channel.calls) == 4
+            drip.set()
+            await until(lambda: not sender._worker.busy)
+            await crank_until(room.clock, sender, 15, lambda: room.waiting() == 0)
+
+    asyncio.run(scene())
+    assert len(channel.calls) == 5
+
+
+def test_a_byte_now_and_then_is_no_answer(channels: Channels, room: Room) -> None:
+    """No read times out, and still the attempt ends: it may have arrived."""
+    channels.answer(SLACK_HOST, Behaviour.DRIP)
+    room.queue(INCIDENT)
+
+    async def scene() -> None:
+        async with running(room.sender(Channel("c", Secret(SLACK), read_seconds=0.5), deadline_seconds=0.8)):
+            await until(lambda: unknown(room) == 1)
+
+    asyncio.run(scene())
+
+
+def unknown(room: Room) -> float | None:
+    return room.count("vigil_deliveries_total", channel="c", outcome="unknown")
+
+
+async def crank_a_while(clock: CrankedClock, seconds: int) -> None:
+    """In steps, so that real threads come to their turn."""
+    for _ in range(seconds // 10):
+        await clock.crank(10)
+        await asyncio.sleep(0.001)
+
+
+def test_a_channel_that_keeps_failing_is_left_alone_and_tried_with_one_message(room: Room, incident: Incidents) -> None:
+    """After five failures a hundred rows make one request at a time; when it is back, all go out, oldest first."""
+    channel = Scripted(room.clock, LATER)
+    for number in range(100):
+        room.queue(incident(key=f"{number:03}", server=str(number)))
+
+    async def scene() -> None:
+        sender = room.sender(channel)
+        async with running(sender):
+            await crank_until(room.clock, sender, 1, lambda: len(channel.calls) >= 5)
+            assert room.count("vigil_channel_breaker_open", channel="c") == 1
+            await crank_many(room.clock, sender, 3000)
+            assert len(channel.calls) < 5 + 20
+            assert {"000", "001", "002", "003", "004"} == set(channel.keys())
+            channel.script = [DELIVERED]
+            del channel.calls[:]
+            await crank_until(room.clock, sender, 15, lambda: room.waiting() == 0)
+
+    asyncio.run(scene())
+    assert [f"{number:03}" for number in range(100)] == channel.keys()
+    assert room.count("vigil_channel_breaker_open", channel="c") == 0
+
+
+async def crank_many(clock: CrankedClock, sender: Sender, seconds: float) -> None:
+    """Let so much time pass, and none while the sender's real thread is at work."""
+    end = clock.monotonic() + seconds
+    await crank_until(clock, sender, 5, lambda: clock.monotonic() >= end)
+
+
+def test_the_network_away_for_an_hour(room: Room, incident: Incidents) -> None:
+    """Everything arrives after it: critical pages oldest first, old warnings as one digest, what ended as a note."""
+    channel = Scripted(room.clock, Attempt(Outcome.RETRY, "no HTTP answer"))
+    for number in range(3):
+        room.queue(incident(key=f"c{number}", server=f"s{number}"))
+    for number in range(20):
+        room.queue(incident(key=f"w{number}", severity=Severity.WARNING, rule="http_5xx"))
+    with room.store.transaction():
+        room.store.rows.supersede("c1", "c", room.clock.wall())
+    room.queue(incident(key="c1", resolved=OPENED + 60), Reason.RESOLVED)
+
+    async def scene() -> None:
+        sender = room.sender(channel)
+        async with running(sender):
+            await crank_many(room.clock, sender, 3900)
+            channel.script = [DELIVERED]
+            del channel.calls[:]
+            await crank_until(room.clock, sender, 15, lambda: room.waiting() == 0)
+            await crank_many(room.clock, sender, 700)
+
+    asyncio.run(scene())
+    assert ["c0", "c2", "c1", "vigil-digest:c"] == channel.keys()
+    titles = [title for _, _, title in channel.calls]
+    assert titles[2].startswith("HAPPENED AND RECOVERED: CUDA out of memory on llama")
+    assert titles[3].startswith("WARNING, digest: 20 incidents on llama")
+
+
+def test_an_end_after_what_may_have_arrived_is_a_plain_end(room: Room) -> None:
+    """The page was being sent when the deadline passed: it may stand in the channel, so "resolved" is said."""
+    room.queue(INCIDENT)
+    room.store.rows.postpone(1, room.clock.wall(), Outcome.UNKNOWN, "no answer")
+    room.store.rows.supersede(INCIDENT.key, "c", room.clock.wall())
+    room.queue(INCIDENT, Reason.RESOLVED)
+    channel = Scripted(room.clock, DELIVERED)
+
+    async def scene() -> None:
+        async with running(room.sender(channel)):
+            await until(lambda: room.waiting() == 0)
+
+    asyncio.run(scene())
+    assert ["RESOLVED"] == [title.partition(":")[0] for _, _, title in channel.calls]
+
+
+def test_what_it_asks_for_is_waited_for(room: Room, incident: Incidents) -> None:
+    """A channel that says "not within a minute" is left alone for a minute, by every row."""
+    channel = Scripted(room.clock, Attempt(Outcome.RETRY, "answered HTTP 429", 60.0), DELIVERED)
+    room.queue(incident(key="a"))
+    room.queue(incident(key="b"))
+
+    async def scene() -> None:
+        sender = room.sender(channel, jitter=0.0)
+        async with running(sender):
+            await crank_until(room.clock, sender, 1, lambda: room.waiting() == 0)
+
+    asyncio.run(scene())
+    assert [True, True] == [at - channel.calls[0][0] >= 60 for at, _, _ in channel.calls[1:]]
+
+
+def test_a_refusal_is_reported_in_its_own_transaction(room: Room) -> None:
+    """So that neither the refusal nor the report of it is lost alone."""
+    reported: list[tuple[str, bool]] = []
+
+    def report(delivery: Delivery) -> None:
+        reported.append((delivery.detail, bool(room.waiting())))
+
+    words = partial(compose, style=Style())
+    channel = Scripted(room.clock, NEVER)
+    sender = Sender(channel, room.store, room.clock, room.telemetry, words, report=report)
+    room.queue(INCIDENT)
+
+    async def scene() -> None:
+        async with running(sender):
+            await until(lambda: room.waiting() == 0)
+
+    asyncio.run(scene())
+    assert [("refused with HTTP 404", False)] == reported
 
 
 def test_a_channel_that_hangs_delays_no_other(room: Room) -> None:
@@ -431,7 +584,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up(room: Room) -> None:
     """A row that is due in a day by the new time was due within minutes by the old one."""
     channel = Scripted(room.clock, DELIVERED)
     with room.store.transaction():
-        room.store.queue(Notification("c", Reason.FIRST, INCIDENT), room.clock.wall() + 86_400)
+        room.store.rows.queue(Notification("c", Reason.FIRST, INCIDENT), room.clock.wall() + 86_400)
 
     async def scene() -> None:
         sender = room.sender(channel)

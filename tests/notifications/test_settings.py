@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from standins.channels import PAGERDUTY, SLACK
-from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings, RouteSettings
+from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings, RouteSettings, WindowSettings
 from vllm_vigil.units import Seconds, Secret
 
 
@@ -64,3 +64,35 @@ def test_a_route_to_nowhere_is_a_problem() -> None:
         ("routes[1].to", "there is no channel 'slak'; did you mean 'slack'?"),
         ("routes[1].to", "there is no channel 'other'"),
     ] == list(settings.problems())
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "said"),
+    [
+        (WindowSettings(start="25:00"), "start", "is no time of day"),
+        (WindowSettings(end="8:00"), "end", "is no time of day"),
+        (WindowSettings(days=("sunday",)), "days", "did you mean 'sun'?"),
+        (WindowSettings(zone="Asia/Seol"), "zone", "is no time zone"),
+        (WindowSettings(zone="/etc/passwd"), "zone", "is no time zone"),
+        (ChannelSettings(Secret(SLACK), budget=0), "budget", "1 or more"),
+        (NotifySettings(failover=Seconds(1)), "failover", "10s or more"),
+        (NotifySettings(runbook_url="javascript:alert(1)"), "runbook_url", "http"),
+        (
+            NotifySettings({"a": ChannelSettings(Secret(SLACK))}, (RouteSettings(("a",), fallback=("b",)),)),
+            "routes[0].fallback",
+            "there is no channel 'b'",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_stands(
+    settings: WindowSettings | ChannelSettings | NotifySettings, path: str, said: str
+) -> None:
+    """With what to write instead."""
+    ((where, text),) = settings.problems()
+    assert path == where
+    assert said in text
+
+
+def test_a_good_window_has_no_problem() -> None:
+    """Any time, day and zone that there is."""
+    assert not list(WindowSettings("22:30", "00:00", ("mon", "sun"), "Asia/Seoul", {"server": "a"}).problems())

@@ -13,31 +13,24 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from standins.nvml import NAME, StandInNvml
+from standins.nvml import NAME, StandInNvml, library_of_this_process
 from vllm_vigil.clock import CrankedClock, RealClock
 from vllm_vigil.model import Reading, labels
-from vllm_vigil.series.gpu import GPU_ROWS
+from vllm_vigil.series.gpu import GPU_SPECS
 from vllm_vigil.series.normalise import normalise
 from vllm_vigil.sources.nvml import BACKOFF_LIMIT_SECONDS, GpuSettings, Nvml
 from vllm_vigil.units import Seconds
 
 FIRST = {"gpu": "0", "uuid": "GPU-standin-0"}
 SECOND = {"gpu": "1", "uuid": "GPU-standin-1"}
-ROWS = sorted({row.spec.name for row in GPU_ROWS})
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> StandInNvml:
-    """The library of this process: pynvml keeps the first that it loads."""
-    built = StandInNvml(tmp_path_factory.mktemp("nvml"))
-    built.build()
-    built.load()
-    return built
+NOT_ON_THE_PLAIN_MACHINE = {"gpu_repair_pending", "gpu_xid_errors_total", "gpu_xid_last_seen_timestamp_seconds"}
+ROWS = sorted({spec.name for spec in GPU_SPECS if not spec.name.startswith("gpu_mig_")} - NOT_ON_THE_PLAIN_MACHINE)
 
 
 @pytest.fixture
-def machine(library: StandInNvml) -> Iterator[StandInNvml]:
+def machine() -> Iterator[StandInNvml]:
     """A machine with one good GPU, until the test says otherwise; no call hangs on after it."""
+    library = library_of_this_process()
     library.set()
     yield library
     library.set()
@@ -84,8 +77,10 @@ def test_two_gpus_give_every_row_each(machine: StandInNvml) -> None:
     """Every row of the table has its samples for both, and all of them become series."""
     machine.set("count 2")
 
-    async def scene(source: Nvml, _: CrankedClock) -> None:
-        reading = await source.read()
+    async def scene(source: Nvml, clock: CrankedClock) -> None:
+        await source.read()
+        await clock.crank(1.0)
+        reading = await source.read()  # activity is known from the second reading on
         assert (None, "nvml", "") == (reading.error, reading.source, reading.server)
         assert {"gpus": "2"} == reading.facts
         for index in ("0", "1"):
@@ -99,7 +94,7 @@ def test_two_gpus_give_every_row_each(machine: StandInNvml) -> None:
 
 def test_numbers_come_out_in_base_units(machine: StandInNvml) -> None:
     """Milliwatts, millijoules, megahertz and percent become watts, joules, hertz and ratios."""
-    machine.set("gpu0.utilization 37")
+    machine.set("gpu0 UtilizationRates 37 20")
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         reading = await source.read()
@@ -136,6 +131,8 @@ def test_the_info_names_the_gpu_and_its_driver(machine: StandInNvml) -> None:
             "name": "NVIDIA Stand-in",
             "driver_version": "570.1.standin",
             "cuda_version": "12.8",
+            "compute_capability": "9.0",
+            "vbios_version": "96.00.00.00.01",
             "pci_bus_id": "00000000:01:00.0",
         }
         assert 1.0 == value(await source.read(), "gpu_info", **FIRST, **info)
@@ -146,7 +143,7 @@ def test_the_info_names_the_gpu_and_its_driver(machine: StandInNvml) -> None:
 
 def test_each_throttle_reason_is_its_own_flag(machine: StandInNvml) -> None:
     """A GPU that is hot and over its power cap says both; idleness is no throttling."""
-    machine.set(f"throttle {0x1 | 0x4 | 0x40}")
+    machine.set(f"gpu0 CurrentClocksThrottleReasons {0x1 | 0x4 | 0x40}")
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         samples = [sample for sample in (await source.read()).samples if sample.name == "gpu_throttle_active"]
@@ -162,7 +159,7 @@ def test_each_throttle_reason_is_its_own_flag(machine: StandInNvml) -> None:
 @pytest.mark.parametrize("code", [3, 13], ids=["not supported", "function not found"])
 def test_what_a_gpu_cannot_tell_is_absent_and_not_asked_again(machine: StandInNvml, code: int) -> None:
     """The row is gone for that GPU and stays gone; its neighbour row and the other GPU keep it."""
-    machine.set(f"count 2\ngpu0.memory_temperature! {code}")
+    machine.set(f"count 2\ngpu0 Field.82 !{code}")
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         first = await source.read()
@@ -179,7 +176,7 @@ def test_what_a_gpu_cannot_tell_is_absent_and_not_asked_again(machine: StandInNv
 
 def test_a_call_that_fails_now_is_asked_again(machine: StandInNvml) -> None:
     """An unknown error costs the row this reading and no more."""
-    machine.set("power! 999\ngpu0.power! 999")
+    machine.set("gpu0 PowerUsage !999")
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         reading = await source.read()
@@ -203,7 +200,7 @@ def test_a_gpu_that_is_lost_takes_only_its_own_series_and_comes_back(
 
     async def scene(source: Nvml, clock: CrankedClock) -> None:
         assert {"0", "1"} == gpus_in(await source.read())
-        machine.set(f"count 2\ngpu1 {code}")
+        machine.set(f"count 2\ngpu1 * !{code}")
         for _ in range(40):
             reading = await source.read()
             assert (None, {"0"}) == (reading.error, gpus_in(reading))
@@ -221,7 +218,7 @@ def test_a_gpu_that_is_lost_takes_only_its_own_series_and_comes_back(
 
 def test_a_gpu_that_fails_half_way_gives_nothing(machine: StandInNvml) -> None:
     """A GPU lost in the middle of a sweep leaves no half of its series."""
-    machine.set("count 2\ngpu1.pcie_replays! 15")
+    machine.set("count 2\ngpu1 PcieReplayCounter !15")
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         assert {"0"} == gpus_in(await source.read())
@@ -235,7 +232,7 @@ def test_a_gpu_that_the_driver_shows_no_more_is_lost_and_the_others_keep_their_u
 
     async def scene(source: Nvml, _: CrankedClock) -> None:
         await source.read()
-        machine.set("count 1\ngpu0.uuid 1")
+        machine.set("count 1\ngpu0 UUID GPU-standin-1")
         reading = await source.read()
         assert {"gpus": "1", "lost": "GPU 0 (GPU-standin-0)"} == reading.facts
         assert 300.5 == value(reading, "gpu_power_watts", gpu="0", uuid="GPU-standin-1")
@@ -259,7 +256,7 @@ def test_a_reading_fails_when_no_gpu_is_left(machine: StandInNvml) -> None:
 
     async def scene(source: Nvml, clock: CrankedClock) -> None:
         await source.read()
-        machine.set("gpu0 15")
+        machine.set("gpu0 * !15")
         errors = set()
         for _ in range(5):
             reading = await source.read()
@@ -300,7 +297,7 @@ def test_a_driver_that_cannot_be_used_is_tried_again_with_a_backoff(
     machine: StandInNvml, code: int, reason: str
 ) -> None:
     """The reason is told at every reading; the driver is bothered ever less, and found within 30 s of its return."""
-    machine.set(f"init {code}")
+    machine.set(f"init !{code}")
 
     async def scene(source: Nvml, clock: CrankedClock) -> None:
         for _ in range(90):
@@ -321,7 +318,7 @@ def test_a_driver_that_goes_away_under_us_is_begun_anew(machine: StandInNvml) ->
 
     async def scene(source: Nvml, clock: CrankedClock) -> None:
         await source.read()
-        machine.set("count! 1")
+        machine.set("count !1")
         assert "NVML failed: Uninitialized" == (await source.read()).error
         machine.set()
         await clock.crank(1.0)

@@ -142,7 +142,46 @@ def test_a_path_in_front_of_the_server_is_kept() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(PAGE.encode()))
 
     read(VllmSettings(url="http://proxy/models/llama/"), transport=httpx.MockTransport(answer))
-    assert {"/models/llama/metrics", "/models/llama/health", "/models/llama/version"} == set(asked)
+    paths = ("metrics", "health", "version", "v1/models")
+    assert {f"/models/llama/{path}" for path in paths} == set(asked)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"data": [{"id": "m", "max_model_len": 4096}, {"id": "adapter", "parent": "m"}]}', "4096"),
+        (b'{"data": [{"id": "m", "max_model_len": null}]}', None),
+        (b'{"data": [{"id": "m", "max_model_len": true}]}', None),
+        (b'{"data": []}', None),
+        (b'{"data": 3}', None),
+        (b"[", None),
+    ],
+)
+def test_the_longest_sequence_is_told_by_the_first_model(body: bytes, told: str | None) -> None:
+    """It is a fact where `/v1/models` gives it as a number, and absent elsewhere."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=httpx.ByteStream(body if request.url.path == "/v1/models" else PAGE.encode()))
+
+    (reading,) = read(VllmSettings(), transport=httpx.MockTransport(answer))
+    assert (None, told) == (reading.error, reading.facts.get("max_model_len"))
+
+
+def test_nim_has_its_page_under_v1_which_is_asked_directly_from_then_on() -> None:
+    """A 404 at /metrics leads there once; a server that has neither is in trouble with /metrics."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        good = request.url.path == "/v1/metrics"
+        return httpx.Response(200 if good else 404, stream=httpx.ByteStream(PAGE.encode()))
+
+    first, second = read(VllmSettings(), lambda: None, transport=httpx.MockTransport(answer))
+    assert [(SAMPLE,)] * 2 == [first.samples, second.samples]
+    assert (1, 2) == (asked.count("/metrics"), asked.count("/v1/metrics"))
+    nowhere = httpx.MockTransport(lambda _: httpx.Response(404, stream=httpx.ByteStream(b"")))
+    (reading,) = read(VllmSettings(), transport=nowhere)
+    assert "/metrics answered status 404" == reading.error
 
 
 def test_the_redirect_of_old_servers_to_a_slash_is_followed_once() -> None:

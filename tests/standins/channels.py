@@ -36,6 +36,8 @@ PAGERDUTY = "pagerduty://0123456789abcdef0123456789abcdef@u1yN9xKEYc4n4ryXq7Ab"
 PAGERDUTY_HOST = "events.pagerduty.com"
 DISCORD = "discord://1234567890/c4n4ryDiscordToken"
 DISCORD_HOST = "discord.com"
+TELEGRAM = "tgram://123456789:c4n4ryTelegramTokenAbCdEfGhIjKlMnOp/987654321/"
+TELEGRAM_HOST = "api.telegram.org"
 LOCAL_HOST = "127.0.0.1"
 
 CERTIFICATE = Path(__file__).with_name("channels.pem")
@@ -50,6 +52,7 @@ class Behaviour(Enum):
     HANG = "never answer"
     CUT = "200, a promise of 100 bytes, ten of them, and the end"
     CLOSE = "close without a word"
+    DRIP = "200, a promise of 100 bytes, and one of them every tenth of a second"
 
 
 ACCEPTED = {SLACK_HOST: (200, b"ok"), PAGERDUTY_HOST: (202, b'{"status":"success"}'), DISCORD_HOST: (204, b"")}
@@ -103,6 +106,11 @@ class Channels:
     def webhook(self) -> str:
         """The Apprise address of a JSON webhook on this server."""
         return f"json://{LOCAL_HOST}:{self._server.server_port}/hook"
+
+    @property
+    def ntfy(self) -> str:
+        """The Apprise address of an ntfy on this server."""
+        return f"ntfy://{LOCAL_HOST}:{self._server.server_port}/topic"
 
     def answer(self, host: str, *answers: Behaviour | int) -> None:
         """What the next requests for a host get, in order; the last is for all that follow. Without: accept."""
@@ -196,6 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.channels.release.wait()
         elif behaviour is Behaviour.NO_HTTP:
             self.wfile.write(b"\x00\xff not http \xfe\r\n\r\n")
+        elif behaviour is Behaviour.DRIP:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            while not self.server.channels.release.wait(0.1):
+                self.wfile.write(b".")
         elif behaviour is Behaviour.CUT:
             self.send_response(200)
             self.send_header("Content-Length", "100")

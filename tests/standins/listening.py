@@ -14,7 +14,7 @@ from vllm_vigil.clock import RealClock
 from vllm_vigil.exposition.http import Limits, Listener
 from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.exposition.metrics import Metrics
-from vllm_vigil.exposition.site import Site
+from vllm_vigil.exposition.site import Site, Webhook
 from vllm_vigil.exposition.web_config import WebConfig
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.telemetry import Telemetry
@@ -25,7 +25,11 @@ DEFAULT = Limits()
 
 @contextlib.contextmanager
 def listening(
-    sidecar: StandInSidecar, web: WebConfig = OPEN, host: str = "127.0.0.1", limits: Limits = DEFAULT
+    sidecar: StandInSidecar,
+    web: WebConfig = OPEN,
+    host: str = "127.0.0.1",
+    limits: Limits = DEFAULT,
+    webhook: Webhook | None = None,
 ) -> Iterator[int]:
     """Serve the sidecar's facts; gives the port. Fails if the listener does not end within 5 s of its stop."""
     settings = WebSettings(f"{host}:0")
@@ -34,9 +38,8 @@ def listening(
     loops: list[tuple[asyncio.AbstractEventLoop, Listener]] = []
 
     async def serve() -> None:
-        listener = Listener(
-            settings, web, Site(sidecar, Metrics(spec_of, Telemetry(RealClock()).registry), settings, web), limits
-        )
+        metrics = Metrics(spec_of, Telemetry(RealClock()).registry)
+        listener = Listener(settings, web, Site(sidecar, metrics, settings, web, webhook), limits)
         listener.start()
         loops.append((asyncio.get_running_loop(), listener))
         ready.set()

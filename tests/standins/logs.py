@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vllm_vigil.clock import CrankedClock
-from vllm_vigil.lines.follower import Place
+from vllm_vigil.lines.backlog import Stamp
+from vllm_vigil.lines.outset import Place
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.model import Line
 from vllm_vigil.telemetry import Telemetry
+
+NOBODY = 65_534
 
 
 class Logs:
@@ -21,6 +27,7 @@ class Logs:
         self.clock = clock
         self.telemetry = Telemetry(clock)
         self.stored: dict[str, str] = {}
+        self.stamp: Stamp = lambda _data, _now: None
         self.settings = {"llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))}
         self.reader = self._new()
 
@@ -60,7 +67,21 @@ class Logs:
         return self.number("vigil_log_lost_bytes_total", cause=cause)
 
     def _new(self) -> Reader:
-        return Reader(self.settings, self.stored, self.telemetry, self.clock)
+        return Reader(self.settings, self.stored, self.telemetry, self.clock, self.stamp)
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[Path]:
+    """A directory whose owner may not read everything; what is done inside is done by that user."""
+    with tempfile.TemporaryDirectory() as directory:  # not below pytest's, which is root's alone
+        os.chown(directory, NOBODY, NOBODY)
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(directory)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
 
 
 def descriptors_of(path: Path) -> int:

@@ -12,6 +12,7 @@ from vllm_vigil.model import (
     Point,
     Series,
     Severity,
+    Silence,
     Snapshot,
     labels,
 )
@@ -128,6 +129,7 @@ def night() -> StandInSidecar:
             File("/var/log/vllm/qwen.log", "qwen", readable=False),
         ),
         channel_facts=(Channel("slack", 1, 4.0), Channel("pagerduty", 0)),
+        silence_facts=(Silence(7, (("server", "qwen"),), NOW - 60, NOW + 1800, "kim", "driver update"),),
         config_facts=Config(
             "/etc/vllm-vigil/vigil.yaml", NOW - 60, successful=False, error="line 3: vllm.ulr: unknown"
         ),

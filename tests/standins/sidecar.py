@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vllm_vigil.exposition.status import Channel, Config, File, Source
-from vllm_vigil.model import EngineHealth, Incident, Snapshot
+from vllm_vigil.model import EngineHealth, Incident, Silence, Snapshot
 
 NOW = 1_780_000_000.0
 
@@ -26,6 +26,7 @@ class StandInSidecar:
     source_facts: tuple[Source, ...] = ()
     file_facts: tuple[File, ...] = ()
     channel_facts: tuple[Channel, ...] = ()
+    silence_facts: tuple[Silence, ...] = ()
     config_facts: Config = field(default_factory=Config)
     reload_error: str | None = None
     reloads: int = 0
@@ -77,6 +78,10 @@ class StandInSidecar:
     def channels(self) -> Sequence[Channel]:
         """As set."""
         return self.channel_facts
+
+    def silences(self) -> Sequence[Silence]:
+        """As set."""
+        return self.silence_facts
 
     def config(self) -> Config:
         """As set."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vllm_vigil.errors import StateLocked, StateUnusable
-from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
-from vllm_vigil.state.store import FILE, Store, Word
+from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity, Silence
+from vllm_vigil.state.documents import incident_to_json
+from vllm_vigil.state.rows import Word
+from vllm_vigil.state.store import FILE, SCHEMA, Store
 
 OPEN = Incident(
     key="vigil-1",
@@ -36,13 +40,13 @@ def test_what_a_transaction_wrote_is_read_back_after_a_restart(tmp_path: Path) -
         store.save_position("/var/log/a.log", '{"offset": 7}')
         store.remember("windows", "{}")
         store.save_incident(OPEN)
-        store.queue(Notification("slack", Reason.FIRST, OPEN), now=200.0)
+        store.rows.queue(Notification("slack", Reason.FIRST, OPEN), now=200.0)
     store.close()
     store = Store.open(tmp_path)
     assert store.positions() == {"/var/log/a.log": '{"offset": 7}'}
     assert store.memory("windows") == "{}"
     assert store.open_incidents() == [OPEN]
-    assert store.waiting() == [(Notification("slack", Reason.FIRST, OPEN, 1, 0, 200.0), 200.0)]
+    assert store.rows.waiting() == [(Notification("slack", Reason.FIRST, OPEN, 1, 0, 200.0), 200.0)]
     store.close()
 
 
@@ -122,13 +126,13 @@ def test_an_attempt_is_counted_and_an_ended_row_waits_no_more(tmp_path: Path) ->
     """Postponed rows keep their place with a later time; ended rows are what the channel was told."""
     store = Store.open(tmp_path)
     with store.transaction():
-        first = store.queue(Notification("slack", Reason.FIRST, OPEN), now=10.0)
-        second = store.queue(Notification("pager", Reason.FIRST, OPEN), now=10.0)
-        store.postpone(first, 25.0, Outcome.RETRY, "429")
-        store.end(second, 11.0, Outcome.DELIVERED, "")
-    assert [(row.id, row.attempts, due) for row, due in store.waiting()] == [(first, 1, 25.0)]
-    assert store.waiting("pager") == []
-    assert store.words(OPEN.key) == [
+        first = store.rows.queue(Notification("slack", Reason.FIRST, OPEN), now=10.0)
+        second = store.rows.queue(Notification("pager", Reason.FIRST, OPEN), now=10.0)
+        store.rows.postpone(first, 25.0, Outcome.RETRY, "429")
+        store.rows.end(second, 11.0, Outcome.DELIVERED, "")
+    assert [(row.id, row.attempts, due) for row, due in store.rows.waiting()] == [(first, 1, 25.0)]
+    assert store.rows.waiting("pager") == []
+    assert store.rows.words(OPEN.key) == [
         Word("slack", Reason.FIRST, 10.0, Outcome.RETRY, waits=True),
         Word("pager", Reason.FIRST, 11.0, Outcome.DELIVERED, waits=False),
     ]
@@ -143,9 +147,78 @@ def test_old_news_is_forgotten_but_nothing_that_still_waits(tmp_path: Path) -> N
     with store.transaction():
         for incident in (OPEN, done, waits):
             store.save_incident(incident)
-        store.end(store.queue(Notification("slack", Reason.FIRST, done), 1.0), 2.0, Outcome.DELIVERED, "")
-        store.queue(Notification("slack", Reason.FIRST, waits), 1.0)
+        store.rows.end(store.rows.queue(Notification("slack", Reason.FIRST, done), 1.0), 2.0, Outcome.DELIVERED, "")
+        store.rows.queue(Notification("slack", Reason.FIRST, waits), 1.0)
         store.forget(before=50.0)
     assert {incident.key for incident in store.recent_incidents(10)} == {OPEN.key, waits.key}
-    assert store.words("vigil-2") == []
+    assert store.rows.words("vigil-2") == []
+    store.close()
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What waited in it is still sent."""
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.executescript(SCHEMA[0] + "PRAGMA user_version=1;")
+        connection.execute(
+            "INSERT INTO outbox (channel, incident, reason, body, queued, next_at) "
+            "VALUES ('slack', ?, 'first', ?, 5, 5)",
+            (OPEN.key, incident_to_json(OPEN)),
+        )
+        connection.commit()
+    store = Store.open(tmp_path)
+    assert store.rows.waiting() == [(Notification("slack", Reason.FIRST, OPEN, 1, 0, 5.0), 5.0)]
+    store.close()
+
+
+def test_a_row_keeps_its_numbers_and_its_note(tmp_path: Path) -> None:
+    """They are those of the time when it was queued, also after a restart."""
+    store = Store.open(tmp_path)
+    row = Notification("slack", Reason.LOST, OPEN, facts=(("waiting", "41"),), note="pager refused it")
+    with store.transaction():
+        store.rows.queue(row, 7.0)
+    store.close()
+    store = Store.open(tmp_path)
+    assert [replace(row, id=1, queued=7.0)] == [found for found, _ in store.rows.waiting()]
+    store.close()
+
+
+def test_a_silence_is_kept_until_it_ends_or_is_ended(tmp_path: Path) -> None:
+    """Across a restart; ended once, not twice."""
+    store = Store.open(tmp_path)
+    silence = Silence(0, (("server", "llama"),), 10.0, 100.0, "kim", "driver")
+    with store.transaction():
+        id_ = store.silence(silence)
+        other = store.silence(replace(silence, ends=50.0))
+    store.close()
+    store = Store.open(tmp_path)
+    assert [other, id_] == [each.id for each in store.silences(20.0)]
+    assert [replace(silence, id=id_)] == store.silences(50.0)
+    assert [True, False, False] == [store.expire(id_, 60.0), store.expire(id_, 60.0), store.expire(99, 60.0)]
+    assert store.silences(60.0) == []
+    store.close()
+
+
+def test_an_outcome_that_may_be_a_delivery_stays_one(tmp_path: Path) -> None:
+    """A later refusal of the connection does not say that the first attempt had not arrived."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        id_ = store.rows.queue(Notification("slack", Reason.FIRST, OPEN), 1.0)
+        store.rows.postpone(id_, 2.0, Outcome.RETRY, "503")
+    assert not store.rows.heard(OPEN.key, "slack")
+    store.rows.postpone(id_, 2.0, Outcome.UNKNOWN, "no answer")
+    store.rows.postpone(id_, 2.0, Outcome.RETRY, "503")
+    assert store.rows.heard(OPEN.key, "slack")
+    store.close()
+
+
+def test_rows_are_dropped_and_tried_again_by_hand(tmp_path: Path) -> None:
+    """What was refused or dropped may wait again; what was delivered does not come back."""
+    store = Store.open(tmp_path)
+    ids = [store.rows.queue(Notification("slack", Reason.FIRST, replace(OPEN, key=key)), 1.0) for key in "abc"]
+    store.rows.end(ids[0], 2.0, Outcome.PERMANENT, "404")
+    store.rows.end(ids[1], 2.0, Outcome.DELIVERED, "")
+    assert [1, 0] == [store.rows.drop(ids, 3.0), store.rows.drop(ids, 3.0)]
+    assert store.rows.waiting() == []
+    assert store.rows.retry(ids, 4.0) == 2
+    assert ["a", "c"] == [row.incident.key for row, _ in store.rows.waiting()]
     store.close()

@@ -16,7 +16,9 @@ from loguru import logger
 from vllm_vigil.clock import Clock, Waker
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
+from vllm_vigil.incidents.alertmanager import Alert
 from vllm_vigil.incidents.lifecycle import Incidents
+from vllm_vigil.incidents.told import Taken, Told
 from vllm_vigil.lines.reader import Batch, Followed, Reader
 from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
 from vllm_vigil.notifications.outbox import Outbox
@@ -57,6 +59,7 @@ class Parts:
     joiner: Joiner
     detector: Detector
     incidents: Incidents
+    told: Told
     outbox: Outbox
     store: Store
 
@@ -70,11 +73,13 @@ class AlertHalf:
         clock: Clock,
         telemetry: Telemetry,
         hear: Callable[[str, str, float], None],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._parts = parts
         self._clock = clock
         self._telemetry = telemetry
         self._hear = hear
+        self._changed = changed
         self._disk = Worker("disk")
         self._reading: asyncio.Future[Batch] | None = None
         self._saving: asyncio.Future[dict[str, str]] | None = None
@@ -121,12 +126,29 @@ class AlertHalf:
         incidents = self._parts.incidents
         self._changes += [change for finding in findings for change in incidents.weigh(finding, now)]
         self._changes += incidents.tick(now, judgement.serving_since)
+        self._changes += self._parts.told.tick(now)
         if self._changes:
             self._commit({})
-        self._parts.outbox.repeat(incidents.open())
+        self._parts.outbox.repeat(self.open())
         if now - self._housekept > HOUSEKEEPING_SECONDS:
             self._housekept = now
-            self._parts.store.forget(now - KEPT_SECONDS)
+            with self._parts.store.transaction():
+                self._parts.store.forget(now - KEPT_SECONDS)
+        self._telemetry.state_writable(writable=self._parts.store.writable)
+
+    def take(self, alerts: Iterable[Alert]) -> Taken:
+        """Take in what Alertmanager tells; it is on the disk when this returns."""
+        taken = self._parts.told.take(alerts, self._clock.wall())
+        self._changes += taken.changes
+        self._commit({})
+        for heard in taken.heard:
+            self._telemetry.told(heard)
+        return taken
+
+    def open(self) -> list[Incident]:
+        """What is wrong now, whoever found it, oldest first."""
+        found = [*self._parts.incidents.open(), *self._parts.told.open()]
+        return sorted(found, key=lambda incident: incident.opened)
 
     def resolved(self) -> list[Incident]:
         """The last few incidents that are over, newest first."""
@@ -165,18 +187,21 @@ class AlertHalf:
     def _events(self, records: Iterable[Record]) -> Iterator[Event]:
         now = self._clock.wall()
         for record in records:
+            at = now - record.late_seconds if record.old else now
             try:
-                event = self._parts.detector.judge(record, now)
+                event = self._parts.detector.judge(record, at)
             except Exception as error:  # a record that breaks the detector must not hide the next
                 logger.error("cannot judge a record of {} at byte {}: {!r}", record.file, record.offset, error)
                 continue
-            if event is not None:
+            if event is None:
+                continue
+            if not record.old:  # what stood there before we came is no news for counters either
                 self._telemetry.event_seen(event.kind)
-                self._hear_of(event)
-                yield event
+            self._hear_of(event)
+            yield event
 
     def _hear_of(self, event: Event) -> None:
-        life = LIFE.get(event.kind) or ("dead" if event.rule in FATAL else None)
+        life = LIFE.get(event.kind) or ("dead" if event.rule in FATAL and not event.record.old else None)
         if life:
             self._hear(event.server, life, event.at)
 
@@ -199,6 +224,7 @@ class AlertHalf:
             if positions:
                 parts.store.remember("records", parts.joiner.remember())
             parts.store.remember("incidents", parts.incidents.remember())
+            parts.store.remember("alertmanager", parts.told.remember())
             for incident in {change.incident.key: change.incident for change in changes}.values():
                 parts.store.save_incident(incident)
             for change in changes:
@@ -207,7 +233,9 @@ class AlertHalf:
         for change in changes:
             self._report(change)
         if changes:
-            self._telemetry.incidents_open(parts.incidents.open())
+            self._telemetry.incidents_open(self.open())
+        if any(change.transition is not Transition.UPDATED for change in changes):
+            self._changed()
 
     def _report(self, change: Change) -> None:
         incident = change.incident

@@ -8,8 +8,12 @@ from vllm_vigil.app.round import Round
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.load import Loaded
 from vllm_vigil.exposition.status import Channel, Config, File, Source
-from vllm_vigil.model import EngineHealth, Incident, Snapshot
+from vllm_vigil.exposition.webhook import Refusal
+from vllm_vigil.incidents.alertmanager import read
+from vllm_vigil.model import EngineHealth, Incident, Silence, Snapshot
+from vllm_vigil.series.blanks import blanks
 from vllm_vigil.sources.sampler import Sampler
+from vllm_vigil.units import Secret
 
 
 class Facts:
@@ -67,7 +71,7 @@ class Facts:
 
     def open_incidents(self) -> Sequence[Incident]:
         """Those not resolved, oldest first."""
-        return self._round.incidents.open()
+        return self._round.alerts.open()
 
     def resolved_incidents(self) -> Sequence[Incident]:
         """The last few that are over, newest first."""
@@ -91,16 +95,37 @@ class Facts:
     def channels(self) -> Sequence[Channel]:
         """Every channel, and what waits for it."""
         now = self._clock.wall()
-        waiting = [notification for notification, _ in self._round.store.waiting()]
+        waiting = [notification for notification, _ in self._round.store.rows.waiting()]
         found = []
         for name in self._round.config.notify.channels:
             ages = [now - each.queued for each in waiting if each.channel == name]
             found.append(Channel(name, len(ages), max(ages, default=None)))
         return found
 
+    def silences(self) -> Sequence[Silence]:
+        """The silences that hold."""
+        return self._round.store.silences(self._clock.wall())
+
     def config(self) -> Config:
         """The configuration in force."""
         return self._config
+
+    def webhook_token(self) -> Secret | None:
+        """What Alertmanager must know to tell us anything; None if nobody may."""
+        return self._round.config.alertmanager.webhook_token
+
+    def take_alerts(self, document: object) -> Refusal | None:
+        """Keep what Alertmanager tells."""
+        try:
+            alerts = read(document)
+        except ValueError as error:
+            return Refusal(str(error))
+        taken = self._round.alerts.take(alerts)
+        if not self._round.store.writable:
+            return Refusal("the state cannot be written to the disk now", later=True)
+        if taken.full:
+            return Refusal("as many alerts are open as are kept; the others are taken when some have ended", later=True)
+        return None
 
     async def reload(self) -> str | None:
         """Read the configuration again."""
@@ -109,6 +134,7 @@ class Facts:
     def _source(self, sampler: Sampler) -> Source:
         latest, now = sampler.latest, self._clock.monotonic()
         good = sampler.good
+        known = self._round.metrics.known(sampler)
         return Source(
             sampler.source.source,
             sampler.source.server,
@@ -116,4 +142,7 @@ class Facts:
             error=latest.error if latest else "not asked yet",
             age_seconds=now - good.at if good else None,
             duration_seconds=latest.duration_seconds if latest else None,
+            facts=latest.facts if latest else {},
+            unknown_families=known.unknown,
+            blank={blank.series: blank.cause for blank in (blanks(known.snapshot.series, good) if good else ())},
         )

@@ -18,11 +18,14 @@ from vllm_vigil.app.facts import Facts
 from vllm_vigil.app.round import Round
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.load import Loaded, Recipe
+from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import VigilError
 from vllm_vigil.exposition.http import Listener
 from vllm_vigil.exposition.metrics import Metrics
 from vllm_vigil.exposition.site import Site
 from vllm_vigil.exposition.web_config import WebConfig
+from vllm_vigil.exposition.webhook import Webhook
+from vllm_vigil.lines.pump import Pump
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.state.store import Store
 from vllm_vigil.systemd import Systemd
@@ -44,10 +47,11 @@ class Life:
         self._stop = asyncio.Event()
         self._next: Loaded | None = None
         self._turn = asyncio.Event()
-        self._round = Round(loaded.config, store, clock, self._telemetry)
+        self._stdin: Pump | None = None
+        self._round = Round(loaded.config, store, clock, self._telemetry, self._pump(loaded.config))
         self.facts = Facts(self._round, loaded, clock, self.reload)
         settings = loaded.config.web
-        site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), settings, web)
+        site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), settings, web, Webhook(self.facts))
         self.listener = Listener(settings, web, site)
 
     async def run(self) -> None:
@@ -98,11 +102,20 @@ class Life:
             await work
         if self._next is not None and not self._stop.is_set():
             await self._round.close()  # before the next is made, which begins with what this one leaves in the store
-            self._round = Round(self._next.config, self._store, self._clock, self._telemetry)
+            self._round = Round(
+                self._next.config, self._store, self._clock, self._telemetry, self._pump(self._next.config)
+            )
             self._next = None
             self._turn.clear()
             self.facts.turn_to(self._round)
             logger.info("reloaded the configuration")
+
+    def _pump(self, config: Config) -> Pump | None:
+        """Standard input, from the first round that wants it on: what came is not lost at a reload."""
+        if self._stdin is None and any(log.stdin for server in config.vllm for log in server.logs):
+            self._stdin = Pump(source=0, sink=1)
+            self._stdin.start()
+        return self._stdin
 
     async def _beat(self) -> None:
         """Tell systemd that the loop turns, as long as the tick does."""

@@ -7,14 +7,15 @@ for a source: it takes what each last said, while that is fresh.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import EngineHealth, Finding, Reading, Snapshot
-from vllm_vigil.series.normalise import joined, normalise
+from vllm_vigil.series.normalise import Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
+from vllm_vigil.verdict.host import HostVerdict
 from vllm_vigil.verdict.judge import Judgement, Verdict, state_series
 
 TICK_SECONDS = 1.0
@@ -30,7 +31,9 @@ class MetricsHalf:
         gpu_verdict: GpuVerdict,
         clock: Clock,
         telemetry: Telemetry,
+        *,
         told: Callable[[tuple[Finding, ...], Judgement], None],
+        normalisers: Mapping[str, Normaliser],
     ) -> None:
         self.samplers = samplers
         self.snapshot = Snapshot()
@@ -38,10 +41,12 @@ class MetricsHalf:
         self.last_tick: float | None = None
         self._verdict = verdict
         self._gpu_verdict = gpu_verdict
+        self._host_verdict = HostVerdict()
         self._clock = clock
         self._telemetry = telemetry
         self._told = told
-        self._known: dict[Sampler, tuple[Reading, Snapshot]] = {}
+        self._normalisers = normalisers
+        self._known: dict[Sampler, tuple[Reading, Normalised]] = {}
 
     async def run(self) -> None:
         """Ask the sources, and tick."""
@@ -61,11 +66,12 @@ class MetricsHalf:
         snapshot = joined([self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))])
         judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
         gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
+        host_findings = self._host_verdict.judge(self._latest("host").get(""), snapshot, self._clock.wall())
         states = state_series(judgement.engines)
         self.snapshot = joined([snapshot, Snapshot({states.name: states})]) if states.points else snapshot
         self.engines = judgement.engines
         self.last_tick = now
-        self._told((*judgement.findings, *gpu_findings), judgement)
+        self._told((*judgement.findings, *gpu_findings, *host_findings), judgement)
 
     def missing(self) -> list[str]:
         """The sources that have not been asked once yet, and the tick if there was none."""
@@ -74,15 +80,21 @@ class MetricsHalf:
         ]
         return unasked if self.last_tick is not None else [*unasked, "the first tick"]
 
+    def known(self, sampler: Sampler) -> Normalised:
+        """What the source's last good reading came to, and what did not become a series."""
+        return self._known[sampler][1] if sampler in self._known else Normalised(Snapshot())
+
     def _normalised(self, sampler: Sampler, reading: Reading) -> Snapshot:
         """The reading under our names; worked out, and its losses counted, once for each reading."""
         known = self._known.get(sampler)
         if known is None or known[0] is not reading:
-            normalised = normalise([reading])
+            normaliser = self._normalisers.get(reading.server) or Normaliser()
+            normalised = normaliser.normalise(reading)
             for cause, count in normalised.dropped.items():
                 self._telemetry.series_dropped(cause, count)
-            known = self._known[sampler] = (reading, normalised.snapshot)
-        return known[1]
+            self._telemetry.source_unknown(reading.source, reading.server, len(normalised.unknown))
+            known = self._known[sampler] = (reading, normalised)
+        return known[1].snapshot
 
     def _latest(self, source: str) -> dict[str, Reading | None]:
         return {each.source.server: each.latest for each in self.samplers if each.source.source == source}

@@ -8,53 +8,88 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 from vllm_vigil.app.alert_half import AlertHalf, Parts
 from vllm_vigil.app.metrics_half import MetricsHalf
+from vllm_vigil.app.numbers import numbers
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.settings import Config
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
+from vllm_vigil.events.shape import read
+from vllm_vigil.events.sieve import Gate
+from vllm_vigil.events.times import zone
+from vllm_vigil.incidents.alertmanager import alert_of
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import Rule, merge
+from vllm_vigil.incidents.rules import merge
+from vllm_vigil.incidents.told import RULE as TOLD
+from vllm_vigil.incidents.told import Heard, Told
+from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
-from vllm_vigil.model import Finding, Notification
+from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification
+from vllm_vigil.notifications.alertmanager import Alert, Member
 from vllm_vigil.notifications.channel import Channel
-from vllm_vigil.notifications.message import Message, compose
+from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.sender import Sender
+from vllm_vigil.series.normalise import Normaliser
+from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.sources.vllm import Vllm
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
-from vllm_vigil.verdict.judge import Judgement, Thresholds, Verdict
+from vllm_vigil.verdict.judge import Judgement, Verdict
 
 LAST_SECONDS = 2.0
+RECENT = 200
+ENDED_SECONDS = 300.0  # for so long Alertmanager is told again that it is over, should it have forgotten
 
 
 class Round:
     """The parts, made for one configuration and wired."""
 
-    def __init__(self, config: Config, store: Store, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, config: Config, store: Store, clock: Clock, telemetry: Telemetry, stdin: Pump | None = None
+    ) -> None:
         self.config = config
         self._telemetry = telemetry
         self.store = store
         self.rules = merge(config.rules)
         self.incidents = Incidents(self.rules)
-        self.reader = Reader(
-            {server.server: server.logs for server in config.vllm}, store.positions(), telemetry, clock
+        logs = {server.server: server.logs for server in config.vllm}
+        self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin)
+        self.outbox = Outbox(store, config.notify, clock, self.wake, self._numbers)
+        self.style = Style(
+            self.remedy,
+            config.notify.evidence,
+            config.notify.language,
+            config.notify.runbook_url,
+            config.web.public_url,
         )
         self.senders = {name: self._sender(name, clock, telemetry) for name in config.notify.channels}
-        self._verdict = Verdict(_thresholds(self.rules))
-        self.alerts = AlertHalf(_parts(self, telemetry, clock), clock, telemetry, hear=self._verdict.hear)
+        self._verdict = Verdict()
+        parts = _parts(self, telemetry, clock)
+        self.alerts = AlertHalf(parts, clock, telemetry, hear=self._verdict.hear, changed=self._changed)
+        self._clock = clock
+        push = config.alertmanager
+        self.members = [Member(url, push, self._pushed, clock, telemetry) for url in push.urls]
+        telemetry.members_known((member.name for member in self.members), told=Heard)
         samplers = list(_samplers(config, clock, telemetry))
-        self.metrics = MetricsHalf(samplers, self._verdict, GpuVerdict(), clock, telemetry, told=self._told)
-        self._watch = Watch((log.path for server in config.vllm for log in server.logs), self.alerts.wake)
+        normalisers = {
+            server.server: Normaliser(server.max_series, passthrough=server.passthrough) for server in config.vllm
+        }
+        self.metrics = MetricsHalf(
+            samplers, self._verdict, GpuVerdict(), clock, telemetry, told=self._told, normalisers=normalisers
+        )
+        self._watch = Watch(
+            (log.path for of_server in logs.values() for log in of_server if log.path), self.alerts.wake
+        )
 
     async def run(self) -> None:
         """Everything at once, until cancelled; a fault in any of them ends all."""
@@ -65,6 +100,8 @@ class Round:
                 group.create_task(self.alerts.follow())
                 for sender in self.senders.values():
                     group.create_task(sender.run())
+                for member in self.members:
+                    group.create_task(member.run())
         finally:
             self._watch.stop()
 
@@ -87,12 +124,32 @@ class Round:
         self.alerts.weigh(findings, judgement)
 
     def _sender(self, name: str, clock: Clock, telemetry: Telemetry) -> Sender:
-        settings = self.config.notify
-
         def words(notification: Notification, now: float) -> Message:
-            return compose(notification, now, self.remedy, evidence=settings.evidence)
+            return compose(notification, now, self.style)
 
-        return Sender(Channel(name, settings.channels[name].url), self.store, clock, telemetry, words)
+        def lost(delivery: Delivery) -> None:
+            self.outbox.report(delivery)
+
+        url = self.config.notify.channels[name].url
+        return Sender(Channel(name, url), self.store, clock, telemetry, words, report=lost)
+
+    def _numbers(self, incident: Incident) -> Labels:
+        """What the server's last readings said, for the message on an incident of it."""
+        return numbers(self.metrics.snapshot, incident.server)
+
+    def _changed(self) -> None:
+        for member in self.members:
+            member.wake()
+
+    def _pushed(self) -> Sequence[Alert]:
+        """What Alertmanager is to know: our open incidents and those just over, none of which came from it."""
+        now, lasts = self._clock.wall(), self.config.alertmanager.lasts_seconds
+        over = [each for each in self.store.recent_incidents(RECENT) if now - ENDED_SECONDS < (each.resolved or 0)]
+        return [
+            alert_of(incident, now, lasts, self.remedy(incident.rule))
+            for incident in (*self.incidents.open(), *over)
+            if incident.rule != TOLD
+        ]
 
     def remedy(self, rule: str) -> str:
         """The first thing to do about an incident of that rule, "" if nothing is written."""
@@ -104,29 +161,48 @@ class Round:
         self.senders[channel].wake()
 
 
+def _stamp(data: bytes, now: float) -> float | None:
+    """The time in a line, as if in UTC: how old it is the reader finds out from the file's own time."""
+    return read(data, now).at
+
+
 def _parts(round_: Round, telemetry: Telemetry, clock: Clock) -> Parts:
     """The rooms of the alert half, with what the store remembers."""
     store, config = round_.store, round_.config
-    joiner = Joiner(telemetry, clock)
+    rows = (*user_rows(config.patterns), *PATTERNS)
+    joiner = Joiner(telemetry, clock, zone(config.zone), Gate(rows))
     joiner.restore(store.memory("records"))
-    round_.incidents.restore(store.memory("incidents"), store.open_incidents())
-    detector = Detector((*user_rows(config.patterns), *PATTERNS))
+    known = store.open_incidents()
+    round_.incidents.restore(store.memory("incidents"), [each for each in known if each.rule != TOLD])
+    told = _told(round_)
+    told.restore(store.memory("alertmanager"), known, clock.wall())
+    detector = Detector(rows)
     telemetry.events_known(detector.kinds)
     telemetry.rules_known(round_.rules)
     telemetry.channels_known(config.notify.channels)
-    telemetry.incidents_open(round_.incidents.open())
-    outbox = Outbox(store, config.notify, clock, round_.wake)
-    return Parts(round_.reader, joiner, detector, round_.incidents, outbox, store)
+    telemetry.incidents_open(known)
+    return Parts(round_.reader, joiner, detector, round_.incidents, told, round_.outbox, store)
+
+
+def _told(round_: Round) -> Told:
+    """What Alertmanager tells; what it has from us is no news."""
+    config, store = round_.config, round_.store
+    servers = {server.server for server in config.vllm}
+
+    def own() -> set[str]:
+        return {each.key for each in (*round_.incidents.open(), *store.recent_incidents(RECENT)) if each.rule != TOLD}
+
+    return Told(round_.rules[TOLD], servers, config.alertmanager.expire_after, own)
 
 
 def _samplers(config: Config, clock: Clock, telemetry: Telemetry) -> Iterable[Sampler]:
     for server in config.vllm:
         yield Sampler(Vllm(server, clock), server.interval, server.stale_after, clock, telemetry)
+    nvml = Nvml(config.gpu, clock)
     if config.gpu.enabled:
-        yield Sampler(Nvml(config.gpu, clock), config.gpu.interval, config.gpu.stale_after, clock, telemetry)
-
-
-def _thresholds(rules: dict[str, Rule]) -> Thresholds:
-    return Thresholds(
-        stalled_for_seconds=rules["engine_stalled"].window, unreachable_for_seconds=rules["server_unreachable"].window
-    )
+        yield Sampler(nvml, config.gpu.interval, config.gpu.stale_after, clock, telemetry)
+        yield Sampler(nvml.events(), config.gpu.interval, math.inf, clock, telemetry)
+    if config.host.enabled:
+        urls = {server.server: server.url for server in config.vllm}
+        host = Host(config.host, urls, clock, lambda: nvml.processes)
+        yield Sampler(host, config.host.interval, config.host.stale_after, clock, telemetry)

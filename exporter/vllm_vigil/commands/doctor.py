@@ -1,41 +1,68 @@
-"""`vigil doctor`: every source asked once -> a line each, with what is wrong and what to do."""
+"""`vigil doctor`: every source asked once -> a line each, and one for each blank series: what is so, what to do."""
 
 from __future__ import annotations
 
 import asyncio
 import glob
+from collections.abc import Iterator
 
 from vllm_vigil.clock import RealClock
 from vllm_vigil.config.load import Loaded, Recipe
 from vllm_vigil.model import Reading
 from vllm_vigil.redact import mask
+from vllm_vigil.series.blanks import blanks
+from vllm_vigil.series.normalise import Normaliser
+from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
 from vllm_vigil.sources.sampler import Source
 from vllm_vigil.sources.vllm import Vllm
 
+NAMED_FAMILIES = 20
+
 
 def doctor(recipe: Recipe) -> int:
-    """Print what each source says; 1 if one of them is in trouble."""
+    """Print what each source says; 1 if one of them is in trouble, or lacks what it should give."""
     loaded = recipe.load()
     readings = asyncio.run(_readings(loaded))
+    wrong = False
     for reading in readings:
         print(_line(reading))
-    missing = [log.path for server in loaded.config.vllm for log in server.logs if not glob.glob(log.path)]  # noqa: PTH207  # absolute globs
+        for line, is_wrong in _about_series(reading):
+            print(line)
+            wrong |= is_wrong
+    missing = [log.path for server in loaded.config.vllm for log in server.logs if log.path and not glob.glob(log.path)]  # noqa: PTH207  # absolute globs
     for path in missing:
         print(f"log {path}: TROUBLE: no such file yet; it is picked up when it appears")
-    return int(bool(missing) or any(reading.error for reading in readings))
+    return int(wrong or bool(missing) or any(reading.error for reading in readings))
 
 
 async def _readings(loaded: Loaded) -> list[Reading]:
     clock = RealClock()
     sources: list[Source] = [Vllm(server, clock) for server in loaded.config.vllm]
+    nvml = Nvml(loaded.config.gpu, clock)
     if loaded.config.gpu.enabled:
-        sources.append(Nvml(loaded.config.gpu, clock))
+        sources.append(nvml)
+    if loaded.config.host.enabled:
+        urls = {server.server: server.url for server in loaded.config.vllm}
+        sources.append(Host(loaded.config.host, urls, clock, lambda: nvml.processes))
     try:
         return [await source.read() for source in sources]
     finally:
         for source in sources:
             await source.close()
+
+
+def _about_series(reading: Reading) -> Iterator[tuple[str, bool]]:
+    """What of the contract a server does not feed, and what of its page is in no table; whether that is wrong."""
+    if reading.source != "vllm" or reading.error is not None:
+        return
+    normalised = Normaliser().normalise(reading)
+    for blank in blanks(normalised.snapshot.series, reading):
+        trouble = "TROUBLE: " if blank.wrong else ""
+        yield f"  {blank.series}: {trouble}{mask(blank.cause)}; to do: {mask(blank.remedy)}", blank.wrong
+    if normalised.unknown:
+        named = ", ".join(mask(name) for name in normalised.unknown[:NAMED_FAMILIES])
+        yield f"  families in no table, so left out (passthrough: true relays them): {named}", False
 
 
 def _line(reading: Reading) -> str:

@@ -1,137 +1,134 @@
 """`vigil replay FILE...`: what those logs would have raised, and when it would have resolved, by their own times.
 
-The same parts as in the daemon, in the same order; only the clock is the log's. There are no metrics in a log, so an
-incident resolves on quiet time alone, and one that was not quiet for long enough is open at the end.
+The same parts as in the daemon, in the same order; only the clock is the logs'. Several files are told in the order of
+their times, as the parts of one log. There are no metrics in a log, so an incident resolves on quiet time alone, and
+one that was not quiet for long enough is open at the end. Memory does not grow with the files: events are told as they
+come.
 """
 
 from __future__ import annotations
 
-import gzip
+import heapq
 import json
-import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from vllm_vigil.clock import RealClock
+from vllm_vigil.commands.reading import Bar, Log, Progress
 from vllm_vigil.commands.state import moment
-from vllm_vigil.config.load import Recipe
-from vllm_vigil.errors import UsageError
+from vllm_vigil.config.load import Recipe, load_rules
+from vllm_vigil.config.settings import RuleFile
 from vllm_vigil.events.detector import Detector
+from vllm_vigil.events.pattern import Pattern
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
+from vllm_vigil.events.sieve import Sieve, sieves
+from vllm_vigil.events.times import Zone, zone
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import Rule, merge
-from vllm_vigil.lines.split import Splitter
-from vllm_vigil.model import Change, Event, Incident, Line, Record
+from vllm_vigil.model import Change, Event, Incident, Record
 from vllm_vigil.redact import mask
-from vllm_vigil.telemetry import Telemetry
-
-BLOCK_BYTES = 1024 * 1024
 
 
-def replay(files: list[str], recipe: Recipe, *, as_json: bool) -> int:
-    """Print every event, and every incident in its final form; 1 if there was an incident."""
+def replay(files: list[str], recipe: Recipe, rules_from: Path | None = None, *, as_json: bool) -> int:
+    """Print every event as it is judged, at the end every incident in its final form; 1 if there was one."""
     config = recipe.load().config
-    rules = merge(config.rules)
-    story = Story(Detector((*user_rows(config.patterns), *PATTERNS)), Incidents(rules))
-    for name in files:
-        story.read(name)
+    extra = load_rules(rules_from, recipe.environment) if rules_from else RuleFile()
+    rules = merge({**config.rules, **extra.rules})
+    patterns = {**config.patterns, **extra.patterns}
+    bar = Bar(files)
+    story = Story((*user_rows(patterns), *PATTERNS), rules, bar, zone(config.zone))
     show = _as_json if as_json else _as_text
-    for facts in (*story.events(rules), *story.incidents()):
+    for facts in story.tell(files):
+        bar.clear()
         print(show(facts))
-    if not story.incidents() and not as_json:
-        print("no incident")
-    return int(bool(story.incidents()))
+    bar.clear()
+    if not as_json:
+        print(_counted(story.counts, raised=bool(story.incidents)))
+    return int(bool(story.incidents))
 
 
 class Story:
-    """What happened, as it is read."""
+    """What happened, as it is read. `counts` are the lines read by level, `incidents` what was raised, by key."""
 
-    def __init__(self, detector: Detector, incidents: Incidents) -> None:
-        self._detector = detector
-        self._incidents = incidents
-        self._clock = RealClock()
-        self._now = 0.0
-        self._events: list[tuple[Event, str]] = []
-        self._final: dict[str, Incident] = {}
+    def __init__(self, rows: tuple[Pattern, ...], rules: Mapping[str, Rule], progress: Progress, zone: Zone) -> None:
+        self.counts: Counter[str] = Counter()
+        self.incidents: dict[str, Incident] = {}
+        self._rules = rules
+        self._detector = Detector(rows)
+        self._judge = Incidents(rules)
+        self._sieves = sieves(rows)
+        self._progress = progress
+        self._zone = zone
+        self._until = 0.0
 
-    def read(self, name: str) -> None:
-        """Take in one file to its end."""
-        joiner = Joiner(Telemetry(self._clock), self._clock)
-        for line in lines_of(name):
-            self._judge(joiner.feed(line))
-        self._judge(joiner.flush())
+    def tell(self, files: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Every event in the order of the times, then every incident, oldest first."""
+        for event in heapq.merge(*(self._events(name) for name in files), key=lambda event: event.at):
+            self._until = max(self._until, event.at)
+            self._take(self._judge.tick(self._until, {}))
+            changes = self._judge.observe(event)
+            self._take(changes)
+            yield self._of_event(event, changes[-1].incident.key if changes else "")
+        self._take(self._judge.tick(self._until, {}))
+        yield from map(_of_incident, self.incidents.values())
 
-    def events(self, rules: dict[str, Rule]) -> list[dict[str, Any]]:
-        """Every recognised record, in the order of the log."""
-        return [
-            {
-                "kind": "event",
-                "event": event.kind,
-                "rule": event.rule,
-                "severity": str(rules[event.rule].severity) if event.rule in rules else "info",
-                "key": key,
-                "count": 1,
-                "opened": moment(event.at),
-                "resolved": None,
-                "message": mask(event.record.message),
-            }
-            for event, key in self._events
-        ]
+    def _events(self, name: str) -> Iterator[Event]:
+        clock = RealClock()
+        joiner = Joiner(self, clock, self._zone)
+        log = Log(name, Sieve(*self._sieves), joiner, self._progress)
+        unsaid = log.written_at()
+        for line in log.lines():
+            for record in joiner.feed(line):
+                yield from self._recognised(record, unsaid)
+        for record in joiner.flush():
+            yield from self._recognised(record, unsaid)
+        self._until = max(self._until, joiner.said_at(name) or 0.0)
+        self.counts.update(log.counts)
 
-    def incidents(self) -> list[dict[str, Any]]:
-        """Every incident in its final form, oldest first."""
-        return [
-            {
-                "kind": "incident",
-                "rule": incident.rule,
-                "severity": str(incident.severity),
-                "key": incident.key,
-                "count": incident.count,
-                "opened": moment(incident.opened),
-                "resolved": None if incident.resolved is None else moment(incident.resolved),
-                "title": mask(incident.title),
-                "labels": dict(incident.labels),
-                "evidence": list(incident.evidence),
-            }
-            for incident in self._final.values()
-        ]
+    def lines_read(self, file: str, level: str, count: int = 1) -> None:  # noqa: ARG002  # the joiner's tally
+        """Lines that the joiner saw."""
+        self.counts[level] += count
 
-    def _judge(self, records: Iterable[Record]) -> None:
-        for record in records:
-            self._now = max(self._now, record.at or self._now)
-            self._take(self._incidents.tick(self._now, {}))
-            event = self._detector.judge(record, self._now)
-            if event is not None:
-                changes = self._incidents.observe(event)
-                self._take(changes)
-                self._events.append((event, changes[-1].incident.key if changes else ""))
+    def _recognised(self, record: Record, unsaid: float) -> Iterator[Event]:
+        event = self._detector.judge(record, unsaid if record.at is None else record.at)
+        if event is not None:
+            yield event
+
+    def _of_event(self, event: Event, key: str) -> dict[str, Any]:
+        rule = self._rules.get(event.rule)
+        return {
+            "kind": "event",
+            "event": event.kind,
+            "rule": event.rule,
+            "severity": str(rule.severity) if rule else "info",
+            "key": key,
+            "count": 1,
+            "opened": moment(event.at),
+            "resolved": None,
+            "message": mask(event.record.message),
+        }
 
     def _take(self, changes: list[Change]) -> None:
         for change in changes:
-            self._final[change.incident.key] = change.incident
+            self.incidents[change.incident.key] = change.incident
 
 
-def lines_of(name: str) -> Iterator[Line]:
-    """The lines of a file, plain or .gz, or of standard input for `-`. Raises `UsageError` if it cannot be read."""
-    splitter = Splitter(0)
-    try:
-        with _opened(name) as stream:
-            while block := stream.read(BLOCK_BYTES):
-                for piece in splitter.feed(block):
-                    yield Line(name, piece.data, "", "replay", piece.offset, piece.end, piece.soft)
-    except (OSError, EOFError) as error:
-        raise UsageError(f"cannot replay {name}: {getattr(error, 'strerror', None) or error}") from error
-    last = splitter.finish()
-    if last is not None:
-        yield Line(name, last.data, "", "replay", last.offset, last.end, last.soft)
-
-
-def _opened(name: str) -> BinaryIO | gzip.GzipFile:
-    if name == "-":
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    return gzip.open(name) if name.endswith(".gz") else Path(name).open("rb")
+def _of_incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "kind": "incident",
+        "rule": incident.rule,
+        "severity": str(incident.severity),
+        "key": incident.key,
+        "count": incident.count,
+        "opened": moment(incident.opened),
+        "resolved": None if incident.resolved is None else moment(incident.resolved),
+        "title": mask(incident.title),
+        "labels": dict(incident.labels),
+        "evidence": list(incident.evidence),
+    }
 
 
 def _as_json(facts: dict[str, Any]) -> str:
@@ -143,4 +140,10 @@ def _as_text(facts: dict[str, Any]) -> str:
         return f"{facts['opened']}  event     {facts['event']:<20} {facts['message']}"
     end = f"resolved {facts['resolved']}" if facts["resolved"] else "open at the end of the log"
     what = f"{facts['title']} (x{facts['count']})"
-    return f"{facts['opened']}  INCIDENT  {facts['rule']:<20} {facts['severity']}, {what}, {end}  {facts['key']}"
+    head = f"{facts['opened']}  INCIDENT  {facts['rule']:<20} {facts['severity']}, {what}, {end}  {facts['key']}"
+    return "\n".join((head, *(f"    {line}" for line in facts["evidence"])))
+
+
+def _counted(counts: Counter[str], *, raised: bool) -> str:
+    by_level = ", ".join(f"{count} {level or 'without a level'}" for level, count in counts.most_common() if count)
+    return f"{'' if raised else 'no incident in '}{counts.total()} lines{': ' + by_level if by_level else ''}"

@@ -1,14 +1,17 @@
-"""`vigil incidents` and `vigil outbox`: what stands in the state file, also while the sidecar runs."""
+"""`vigil incidents` and `vigil outbox`: what stands in the state file, read and mended also while the sidecar runs."""
 
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
 from vllm_vigil.config.load import Recipe, state_directory
+from vllm_vigil.errors import UsageError
 from vllm_vigil.model import Incident
 from vllm_vigil.redact import mask
 from vllm_vigil.state.documents import incident_to_json
+from vllm_vigil.state.rows import Word
 from vllm_vigil.state.store import Store
 
 SHOWN = 200
@@ -16,7 +19,7 @@ SHOWN = 200
 
 def list_incidents(recipe: Recipe, *, as_json: bool) -> int:
     """Print the incidents, newest first; 1 if one of them is open."""
-    incidents = _peek(recipe).recent_incidents(SHOWN)
+    incidents = peek(recipe).recent_incidents(SHOWN)
     for incident in incidents:
         print(incident_to_json(incident) if as_json else _line(incident))
     if not incidents and not as_json:
@@ -24,9 +27,30 @@ def list_incidents(recipe: Recipe, *, as_json: bool) -> int:
     return int(any(incident.resolved is None for incident in incidents))
 
 
+def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
+    """Print all that is known of one incident, and who was told what; 1 if it is open."""
+    store = peek(recipe)
+    incident = store.incident(key)
+    if incident is None:
+        raise UsageError(f"no incident {mask(key)}; `vigil incidents` lists the keys")
+    words = store.rows.words(key)
+    if as_json:
+        print(json.dumps(json.loads(incident_to_json(incident)) | {"told": [_word(word) for word in words]}))
+        return int(incident.resolved is None)
+    print(_line(incident))
+    print(f"  rule {incident.rule}, last seen {moment(incident.updated)}")
+    for name, value in incident.labels:
+        print(f"  {name}: {mask(value)}")
+    for word in words:
+        print("  told  " + "  ".join(str(value) for value in _word(word).values()))
+    for line in incident.evidence:
+        print(f"  | {mask(line)}")
+    return int(incident.resolved is None)
+
+
 def list_outbox(recipe: Recipe, *, as_json: bool) -> int:
     """Print what waits to be delivered, oldest first; 1 if something does."""
-    waiting = _peek(recipe).waiting()
+    waiting = peek(recipe).rows.waiting()
     for notification, due in waiting:
         facts = {
             "id": notification.id,
@@ -46,9 +70,41 @@ def list_outbox(recipe: Recipe, *, as_json: bool) -> int:
     return int(bool(waiting))
 
 
+def retry(recipe: Recipe, ids: list[int], *, as_json: bool) -> int:
+    """Make rows due now: the named ones, also refused or dropped ones, or all that wait; 1 if there were none."""
+    return _change(recipe, ids, "retry", as_json=as_json)
+
+
+def drop(recipe: Recipe, ids: list[int], *, as_json: bool) -> int:
+    """End the named rows undelivered; 1 if none of them waited."""
+    if not ids:
+        raise UsageError("say which: `vigil outbox` lists the ids of what waits")
+    return _change(recipe, ids, "drop", as_json=as_json)
+
+
 def moment(epoch_seconds: float) -> str:
     """RFC 3339, in UTC, to the second."""
     return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def peek(recipe: Recipe) -> Store:
+    """The state file, whoever holds it."""
+    return Store.peek(state_directory(recipe.load().config))
+
+
+def _change(recipe: Recipe, ids: list[int], action: str, *, as_json: bool) -> int:
+    store, now = peek(recipe), time.time()
+    wanted = ids or [row.id for row, _ in store.rows.waiting()]
+    with store.transaction():
+        count = store.rows.drop(wanted, now) if action == "drop" else store.rows.retry(wanted, now)
+    done = {"drop": "dropped", "retry": "due now"}[action]
+    print(json.dumps({"action": action, "count": count}) if as_json else f"{count} {done}")
+    return int(count == 0)
+
+
+def _word(word: Word) -> dict[str, str]:
+    outcome = "waits" if word.waits else str(word.outcome)
+    return {"at": moment(word.at), "channel": word.channel, "reason": word.reason, "outcome": outcome}
 
 
 def _line(incident: Incident) -> str:
@@ -56,7 +112,3 @@ def _line(incident: Incident) -> str:
     server = incident.server or "host"
     what = f"{mask(incident.title)}  x{incident.count}"
     return f"{moment(incident.opened)}  {incident.severity:<8}  {server}  {what}  {end}  {incident.key}"
-
-
-def _peek(recipe: Recipe) -> Store:
-    return Store.peek(state_directory(recipe.load().config))

@@ -1,36 +1,73 @@
-"""`vigil test-notify`: a marked test through each channel's real path -> how each ended, and how long it took."""
+"""`vigil test-notify`: a marked test through each channel's real path -> how each ended, and how long it took.
+
+With `--explain` nothing is sent: it prints what would leave the host, which is what a security review asks for.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 
 from vllm_vigil.config.load import Recipe
+from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import UsageError
 from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
 from vllm_vigil.notifications.channel import Channel
-from vllm_vigil.notifications.message import compose
-from vllm_vigil.notifications.settings import NotifySettings
+from vllm_vigil.notifications.message import Message, Style, compose
+
+SAMPLE = (("kv_cache", "99 %"), ("running", "12"), ("waiting", "41"), ("vllm", "0.32.0"))
+"""Numbers as a page would hold them."""
 
 
-def test_notify(recipe: Recipe, wanted: list[str]) -> int:
+def test_notify(recipe: Recipe, wanted: list[str], *, explain: bool, as_json: bool) -> int:
     """Send to the wanted channels, or to all; 1 if one of them did not take it."""
-    settings = recipe.load().config.notify
+    config = recipe.load().config
+    settings = config.notify
     names = wanted or list(settings.channels)
     unknown = [name for name in names if name not in settings.channels]
     if unknown or not names:
         known = ", ".join(settings.channels) or "none is configured"
         raise UsageError(f"no channel {', '.join(unknown) or 'to test'}; known: {known}")
-    return max(_send(name, settings) for name in names)
+    return max((_explain if explain else _send)(name, config, as_json=as_json) for name in names)
 
 
-def _send(name: str, settings: NotifySettings) -> int:
+def _send(name: str, config: Config, *, as_json: bool) -> int:
     now = time.time()
     key = f"vigil-test-{int(now)}"
-    incident = Incident(
-        key, "test", "", Severity.INFO, IncidentState.OPEN, "This is a test of vllm-vigil; nothing is wrong", now, now
-    )
-    message = compose(Notification(name, Reason.TEST, incident), now, lambda _: "Nothing: this is only a test.")
-    attempt = Channel(name, settings.channels[name].url).send(message, key)
-    took = f"{time.time() - now:.1f} s"
-    print(f"{name}: {attempt.outcome} in {took}" + (f": {attempt.detail}" if attempt.detail else ""))
+    attempt = Channel(name, config.notify.channels[name].url).send(_message(name, key, now, config), key)
+    seconds = time.time() - now
+    if as_json:
+        facts = {"channel": name, "outcome": attempt.outcome, "seconds": round(seconds, 3), "detail": attempt.detail}
+        print(json.dumps(facts))
+    else:
+        print(f"{name}: {attempt.outcome} in {seconds:.1f} s" + (f": {attempt.detail}" if attempt.detail else ""))
     return int(attempt.outcome is not Outcome.DELIVERED)
+
+
+def _explain(name: str, config: Config, *, as_json: bool) -> int:
+    now = time.time()
+    sent = Channel(name, config.notify.channels[name].url).explain(
+        _message(name, "vigil-test", now, config), "vigil-test"
+    )
+    if as_json:
+        print(json.dumps({"channel": name, **sent}, ensure_ascii=False))
+        return 0
+    print(f"{name}: would send")
+    for field, value in sent.items():
+        print("\n".join(f"  {field}: {line}" for line in value.split("\n")))
+    return 0
+
+
+def _message(name: str, key: str, now: float, config: Config) -> Message:
+    """A test as a page would look, with the configured language and links."""
+    title = "This is a test of vllm-vigil; nothing is wrong"
+    incident = Incident(key, "test", "", Severity.INFO, IncidentState.OPEN, title, now, now)
+    settings = config.notify
+    style = Style(
+        lambda _: "Nothing: this is only a test.",
+        settings.evidence,
+        settings.language,
+        settings.runbook_url,
+        config.web.public_url,
+    )
+    return compose(Notification(name, Reason.TEST, incident, facts=SAMPLE), now, style)

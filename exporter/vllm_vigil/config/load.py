@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vllm_vigil.config.document import Node, read_document
 from vllm_vigil.config.overlay import Given, from_environment, lay_over
-from vllm_vigil.config.settings import Config
+from vllm_vigil.config.settings import Config, RuleFile
 from vllm_vigil.config.shape import Shaping
 from vllm_vigil.errors import ConfigError
 
@@ -48,6 +48,15 @@ class Recipe:
         if shaping.problems:
             raise ConfigError("\n".join(shaping.problems))
         return Loaded(config, path, shaping.origins)
+
+
+def load_rules(path: Path, environment: Mapping[str, str]) -> RuleFile:
+    """A file of rules and patterns. Raises `ConfigError` with a line for each problem."""
+    shaping = Shaping()
+    rules: RuleFile = shaping.shape(RuleFile, read_document(path, environment), "")
+    if shaping.problems:
+        raise ConfigError("\n".join(shaping.problems))
+    return rules
 
 
 def find_file(given: Path | None, environment: Mapping[str, str]) -> Path | None:

@@ -15,6 +15,7 @@ from vllm_vigil.config.document import Node
 from vllm_vigil.errors import UsageError
 
 _NAMED_URL = re.compile(r"([\w.-]+)=(https?://.*)")
+_NAMED_KIND = re.compile(r"(?:([\w.-]+)=)?(journal|docker):(.+)")
 _NAMED_PATH = re.compile(r"([\w.-]+)=(/.*|~.*|\./.*)")
 _COMMA_BEFORE_URL = re.compile(r",(?=\s*[A-Za-z][\w.+-]*(?:=[\w+-]+)?://)")
 
@@ -29,6 +30,7 @@ class Given:
     notify: Sequence[str] = ()
     listen: str | None = None
     state_dir: str | None = None
+    stdin: str | None = None
 
     def origin(self, name: str) -> str:
         """Where a value of this name was given."""
@@ -54,7 +56,7 @@ def lay_over(document: Node, given: Given) -> Node:
     if given.vllm:
         origin = given.origin("vllm")
         tree["vllm"] = Node([_server(text, origin) for text in given.vllm], origin)
-    if given.log:
+    if given.log or given.stdin is not None:
         tree["vllm"] = _with_logs(tree.get("vllm"), given)
     if given.notify:
         tree["notify"] = _notify(given)
@@ -82,12 +84,21 @@ def _with_logs(servers: Node | None, given: Given) -> Node:
         return servers  # its shape is wrong, which is reported where it stands
     by_server: dict[int, list[Node]] = {}
     for text in given.log:
+        kind = _NAMED_KIND.fullmatch(text)
+        if kind:
+            entry = Node({kind[2]: Node(kind[3], origin)}, origin)
+            by_server.setdefault(_index(entries, kind[1], origin), []).append(entry)
+            continue
         named = _NAMED_PATH.fullmatch(text)
         index = _index(entries, named[1] if named else None, origin)
         # a flag is given in some working directory, a file is not: there paths are written in full
         full = str(Path(named[2] if named else text).expanduser().absolute())
         path = Node({"path": Node(full, origin)}, origin)
         by_server.setdefault(index, []).append(path)
+    if given.stdin is not None:
+        stdin = given.origin("stdin")
+        index = _index(entries, given.stdin or None, stdin)
+        by_server.setdefault(index, []).append(Node({"stdin": Node(value=True, origin=stdin)}, stdin))
     for index, logs in by_server.items():
         entries[index] = Node(dict(entries[index].value) | {"logs": Node(logs, origin)}, entries[index].origin)
     return Node(entries, servers.origin if servers else origin)

@@ -8,12 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from vllm_vigil.events.pattern import PatternSettings
+from vllm_vigil.events.times import zone
 from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.incidents.rules import RULES, RuleSettings
 from vllm_vigil.lines.settings import LogSettings
+from vllm_vigil.notifications.alertmanager import PushSettings
 from vllm_vigil.notifications.settings import NotifySettings
+from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
+from vllm_vigil.units import Seconds, Secret
+
+MIN_TOKEN = 16
 
 
 class OutputFormat(StrEnum):
@@ -49,16 +55,53 @@ class ServerSettings(VllmSettings):
     logs: tuple[LogSettings, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertmanagerSettings(PushSettings):
+    """Alertmanager both ways: whom we push to, and who may tell us. Without a token nobody may."""
+
+    webhook_token: Secret | None = None
+    expire_after: Seconds = Seconds(5 * 3600.0)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What cannot be used."""
+        yield from PushSettings.problems(self)
+        token = self.webhook_token.reveal() if self.webhook_token is not None else None
+        if token is not None and not (token.isascii() and token.isprintable() and len(token) >= MIN_TOKEN):
+            yield (
+                "webhook_token",
+                f"must be of at least {MIN_TOKEN} ASCII characters, such as `openssl rand -hex 16` gives",
+            )
+        if self.expire_after <= 0:
+            yield "expire_after", "must be more than 0s, and longer than Alertmanager's repeat_interval"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """Rules and patterns alone, as a file of them may hold (`vigil replay --rules`)."""
+
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+    patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Patterns that name no rule."""
+        for id_, pattern in self.patterns.items():
+            if pattern.rule and pattern.rule not in RULES and pattern.rule not in self.rules:
+                yield f"patterns.{id_}.rule", f"there is no rule {pattern.rule!r}; built in are {', '.join(RULES)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set. Every key has a default, so that an empty file is a good one."""
 
     vllm: tuple[ServerSettings, ...] = (ServerSettings(),)
     gpu: GpuSettings = field(default_factory=GpuSettings)
+    host: HostSettings = field(default_factory=HostSettings)
     web: WebSettings = field(default_factory=WebSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
+    alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
+    zone: str = "local"
     state_dir: Path | None = None
     log: OutputSettings = field(default_factory=OutputSettings)
 
@@ -69,6 +112,8 @@ class Config:
             if server.server in seen:
                 yield "vllm", f"two servers are called {server.server!r}; give each a name of its own"
             seen.add(server.server)
-        for id_, pattern in self.patterns.items():
-            if pattern.rule and pattern.rule not in RULES and pattern.rule not in self.rules:
-                yield f"patterns.{id_}.rule", f"there is no rule {pattern.rule!r}; built in are {', '.join(RULES)}"
+        try:
+            zone(self.zone)
+        except ValueError as error:
+            yield "zone", str(error)
+        yield from RuleFile(self.rules, self.patterns).problems()

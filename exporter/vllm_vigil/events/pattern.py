@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from vllm_vigil.events.literal import required
+from vllm_vigil.events.part import LEVELS
 from vllm_vigil.events.record import read_text
-from vllm_vigil.events.shape import LEVELS
 from vllm_vigil.model import Record
 
 TROUBLE = frozenset({"", "WARNING", "ERROR", "CRITICAL"})
@@ -116,6 +117,7 @@ class PatternSettings:
 
     def row(self, id_: str) -> Pattern:
         """The row of the table that these settings make."""
+        literal = required(self.regex)
         levels = ANY if self.level is None else frozenset(LEVELS[LEVELS.index(self.level) :])
         return Pattern(
             id=id_,
@@ -123,6 +125,7 @@ class PatternSettings:
             regex=re.compile(self.regex, re.MULTILINE),
             examples=self.examples,
             near_misses=self.near_misses,
+            literals=(literal,) if literal else (),
             where=self.where,
             levels=levels,
             labels=self.labels,

@@ -112,7 +112,7 @@ MEMORY = (
         regex=_RX(
             _RAISED + r"OutOfMemoryError(?:: |\(['\"])(?:CUDA|HIP|XPU) out of memory\."
             r"(?:.{0,80}?Tried to allocate (?P<asked>[\d.]+ [KMGT]?i?B))?(?:.{0,80}?GPU (?P<gpu>\d+))?"
-            r"(?:.{0,160}?of which (?P<free>[\d.]+ [KMGT]?i?B) is free)?",
+            r"(?:.{0,160}?(?:of which |; )(?P<free>[\d.]+ [KMGT]?i?B)(?: is)? free)?",
             _M,
         ),
         tells=_PHASES,
@@ -184,7 +184,9 @@ MEMORY = (
         literals=("out of memory occurred when warming up",),
         where=_E,
         regex=_RX(
-            _RAISED + r"RuntimeError: CUDA out of memory occurred when warming up \w+ with (?P<requests>\d+)", _M
+            _RAISED
+            + r"RuntimeError: CUDA out of memory occurred when warming up \w+[^\n]{0,20}? with (?P<requests>\d+)",
+            _M,
         ),
         labels={"phase": "load"},
         examples=(
@@ -246,7 +248,8 @@ MEMORY = (
         where=_E,
         regex=_RX(
             r"^ValueError: (?:Free|Available) memory on (?:device|node) ?(?P<gpu>(?:[\w:]{1,12})?)[^\n]{0,80}?"
-            r"\((?P<free>[\d.]+)/[\d.]+ GiB\)[^\n]{0,40}is less than desired",
+            r"\((?P<free>[\d.]+/[\d.]+ GiB)\)[^\n]{0,40}is less than desired"
+            r"(?:[^\n]{0,60}\([\d.]+, (?P<asked>[\d.]+ GiB)\))?",
             _M,
         ),
         labels={"cause": "memory_in_use"},
@@ -680,12 +683,25 @@ STARTUP = (
         ("INFO 11-21 02:36:07 [__init__.py:1] Automatically detected platform cuda.",),
     ),
     _start(
+        "host_memory_refused",
+        "host_memory",
+        ("DefaultCPUAllocator",),
+        r"DefaultCPUAllocator: can't allocate memory: you tried to allocate (?P<asked>\d+) bytes",
+        (
+            _raw(
+                "RuntimeError: [enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: can't allocate memory: "
+                "you tried to allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+        ),
+        ("(APIServer pid=1) INFO 11-21 02:36:07 [x.py:1] DefaultCPUAllocator: can't allocate memory: you tried",),
+    ),
+    _start(
         "start_timed_out",
         "timeout",
-        ("Timed out waiting for engine core", "Did not receive response from front-end", "RPCServer didn't reply"),
+        ("Timed out waiting for engine core", "Did not receive response from front-end", "Server didn't reply"),
         _RAISED
         + r"\w+: (?:Timed out waiting for engine core processes to start[^\n]{0,120}?(?:Waited (?P<timeout>\d+)s)?$"
-        r"|Did not receive response from front-end process|RPCServer didn't reply within (?P<timeout_ms>\d+))",
+        r"|Did not receive response from front-end process|(?:RPC)?Server didn't reply within (?P<timeout_ms>\d+))",
         (
             _raw(
                 "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight "
@@ -697,6 +713,7 @@ STARTUP = (
                 "RuntimeError: Did not receive response from front-end process within 5 minutes",
             ),
             _raw("TimeoutError: RPCServer didn't reply within 10000 ms"),
+            _raw("TimeoutError: Server didn't reply within 5000 ms"),
         ),
         (_core("EngineCore encountered a fatal error.", _TRACE, "TimeoutError: RPC call to sample_tokens timed out."),),
     ),
@@ -834,6 +851,24 @@ DEATH = (
         ),
     ),
     Pattern(
+        id="fault_not_recovered",
+        rule="engine_dead",
+        literals=("[FT] No recovery",),
+        regex=_RX(r"^\[FT\] No recovery within (?P<timeout>[\d.]+)s timeout"),
+        levels=ERRORS | {"WARNING"},
+        examples=(_core("[FT] No recovery within 60s timeout."),),
+        near_misses=(_core("[FT] Busy loop raised KeyError('x'). Waiting for recovery."),),
+    ),
+    Pattern(
+        id="fault_held",  # with fault tolerance on; what it ends in is told by its own record
+        rule="",
+        literals=("[FT] Busy loop raised",),
+        regex=_RX(r"^\[FT\] Busy loop raised (?P<error>[^\n]{1,80}?)\. Waiting for recovery"),
+        levels=ERRORS | {"WARNING"},
+        examples=(_core("[FT] Busy loop raised KeyError('x'). Waiting for recovery."),),
+        near_misses=(_core("[FT] No recovery within 60s timeout."),),
+    ),
+    Pattern(
         id="engine_failed",
         rule="engine_dead",
         literals=(
@@ -917,6 +952,17 @@ DEATH = (
         ),
         near_misses=(_PROMPT.format("No available shared memory broadcast block found in 60 seconds."),),
     ),
+    Pattern(
+        id="stack_dumped",
+        rule="engine_stalled",
+        literals=("[Watchdog]Dumped stack",),
+        levels=ERRORS | {"WARNING"},
+        regex=_RX(r"^\[Watchdog\]Dumped stack to (?P<path>\S{1,200}) due to (?P<error>[^\n]{1,80})"),
+        examples=(
+            "(EngineCore pid=214) WARNING 03-14 09:26:53 [watchdog.py:1] [Watchdog]Dumped stack to /tmp/x due to no progress",
+        ),
+        near_misses=("(EngineCore pid=214) WARNING 03-14 09:26:53 [watchdog.py:1] Watchdog is on",),
+    ),
 )
 
 REQUESTS = (
@@ -968,6 +1014,116 @@ REQUESTS = (
             'INFO:     127.0.0.1:51708 - "GET /500 HTTP/1.1" 200 OK',
             _PROMPT.format('1.1.1.1:1 - "POST /v1 HTTP/1.1" 500 Internal Server Error'),
         ),
+    ),
+)
+
+
+def _burst(
+    id_: str, group: str, literals: tuple[str, ...], regex: str, examples: tuple[str, ...], near_misses: tuple[str, ...]
+) -> Pattern:
+    """An ERROR that one request may give now and then, and that is trouble when it comes often: it bursts as itself."""
+    return Pattern(
+        id=id_,
+        rule="error_burst" if group else "",
+        literals=literals,
+        regex=_RX(regex),
+        levels=ERRORS if group else ERRORS | {"WARNING"},
+        labels={"template": group} if group else {},
+        examples=examples,
+        near_misses=near_misses,
+    )
+
+
+SINGLE = (
+    _burst(
+        "request_failed",
+        "requests fail in the engine",
+        ("internal error during generation", "pre-processing request", "Engine Exception caught"),
+        r"^(?:Request (?P<request_id>\S+) failed with an internal error during generation"
+        r"|Unexpected error pre-processing request (?P<failed_id>[^\s,]+)"
+        r"|Engine Exception caught\. Request id: (?P<caught_id>\S+))",
+        (
+            "(APIServer pid=1) ERROR 03-14 09:26:53 [x.py:1] Request cmpl-1 failed with an internal error during generation",
+            _core("Unexpected error pre-processing request cmpl-1", _TRACE, "KeyError: 'x'"),
+            "(APIServer pid=1) ERROR 11-21 03:33:30 [x.py:1] Engine Exception caught. Request id: cmpl-1",
+        ),
+        ("(APIServer pid=1) INFO 03-14 09:26:53 [x.py:1] Request cmpl-1 failed (bad request).",),
+    ),
+    _burst(
+        "stream_failed",
+        "streams end in an error after 200",
+        ("completion stream generator",),
+        r"^[Ee]rror in (?:chat )?completion stream generator",
+        (
+            _core("Error in chat completion stream generator.", _TRACE, "KeyError: 'x'"),
+            _core("Error in completion stream generator.", _TRACE, "KeyError: 'x'"),
+        ),
+        ("(APIServer pid=1) INFO 03-14 09:26:53 [x.py:1] chat completion stream generator",),
+    ),
+    _burst(
+        "grammar_failed",
+        "structured output fails",
+        ("Failed to advance FSM", "grammar rejected tokens", "Failed to compile grammar"),
+        r"^(?:Failed to advance FSM for request (?P<request_id>\S+)"
+        r"|Unexpected: grammar rejected tokens [^\n]{0,400} for request (?P<rejected_id>[^\s.]+)"
+        r"|Failed to compile grammar for request (?P<compiled_id>[^\s.]+))",
+        (
+            (
+                "(EngineCore pid=871) ERROR 06-13 10:01:02 [backend_xgrammar.py:158] Failed to advance FSM for request "
+                "chatcmpl-1 for tokens 154842. Please file an issue."
+            ),
+            _core("Unexpected: grammar rejected tokens [1, 2] for request cmpl-1. Terminating request."),
+            _core("Failed to compile grammar for request cmpl-1", _TRACE, "ValueError: x"),
+        ),
+        (
+            "(EngineCore pid=871) WARNING 06-13 10:01:02 [x.py:1] Unexpected: grammar rejected tokens [1] for request c.",
+        ),
+    ),
+    _burst(
+        "kv_load_failed",
+        "KV transfers fail",
+        ("due to KV load failure",),
+        r"^Failing (?P<requests>\d+) request\(s\) due to KV load failure",
+        (
+            _core(
+                "Failing 2 request(s) due to KV load failure (failure_policy=fail, 512 tokens affected). Request IDs: {'a'}"
+            ),
+        ),
+        (_core("Recovered from KV load failure: 2 request(s) rescheduled (512 tokens affected)."),),
+    ),
+    _burst(
+        "adapter_missing",  # the client named it: 404
+        "",
+        ("Loading lora",),
+        r"^Loading lora (?P<adapter>\S{1,80}) failed: No adapter found for (?P<path>\S{1,200})",
+        (_core("Loading lora sql failed: No adapter found for /adapters/sql", _TRACE, "ValueError: x"),),
+        ("INFO 03-14 09:26:53 [x.py:1] Loading lora sql",),
+    ),
+    _burst(
+        "kv_cache_exceeded",  # the request ends with finish_reason length, and 200
+        "",
+        ("not enough kv cache blocks",),
+        r"^Failing the request (?P<request_id>\S+) because there's not enough kv cache blocks",
+        (
+            (
+                "WARNING 01-09 21:40:07 scheduler.py:1] Failing the request cmpl-1 because there's not enough kv cache blocks to "
+                "run the entire sequence."
+            ),
+        ),
+        ("WARNING 01-09 21:40:07 scheduler.py:1] Failing the request",),
+    ),
+    _burst(
+        "preempted",  # one line for 50 of them; the counter tells each
+        "",
+        ("is preempted by",),
+        r"^Sequence group (?P<request_id>\S+) is preempted by [^\n]{0,200}?(?:preemption=(?P<preemptions>\d+))?$",
+        (
+            (
+                "WARNING 01-20 14:00:02 scheduler.py:1555] Sequence group cmpl-1 is preempted by PreemptionMode.RECOMPUTE mode "
+                "because there is not enough KV cache space. total_num_cumulative_preemption=51"
+            ),
+        ),
+        ("WARNING 01-20 14:00:02 scheduler.py:1555] Sequence group cmpl-1 is late",),
     ),
 )
 
@@ -1049,8 +1205,8 @@ LAST = (
         regex=_RX(""),
         examples=(
             (
-                "(EngineCore pid=871) ERROR 06-13 10:01:02 [backend_xgrammar.py:158] Failed to advance FSM for request chatcmpl-1 "
-                "for tokens 154842. Please file an issue."
+                "(EngineCore pid=871) ERROR 06-13 10:01:02 [x.py:158] Something that no row knows happened to request "
+                "chatcmpl-1 for tokens 154842."
             ),
             (
                 'ERROR:    Exception in ASGI application\nTraceback (most recent call last):\n  File "x.py", line 1, in f\n'
@@ -1061,7 +1217,7 @@ LAST = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*CLIENT, *MEMORY, *GPU, *STARTUP, *DEATH, *REQUESTS, *LIFE, *LAST)
+PATTERNS: tuple[Pattern, ...] = (*CLIENT, *MEMORY, *GPU, *STARTUP, *DEATH, *REQUESTS, *SINGLE, *LIFE, *LAST)
 
 
 def user_rows(settings: Mapping[str, PatternSettings]) -> tuple[Pattern, ...]:

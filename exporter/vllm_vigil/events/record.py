@@ -10,32 +10,20 @@ skip then.
 from __future__ import annotations
 
 import json
-import re
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Protocol
 
 from vllm_vigil.clock import Clock, CrankedClock
-from vllm_vigil.events.shape import Part, Shape, read
+from vllm_vigil.events.part import Part, Shape
+from vllm_vigil.events.pending import CHAINS, CHILD, GROUP, TRACEBACK, Pending, goes_on, is_over
+from vllm_vigil.events.shape import read
+from vllm_vigil.events.times import Zone
 from vllm_vigil.model import Line, Record
 
 FLUSH_SECONDS = 0.5
 MAX_PENDING = 64
-MAX_HALF_LINES = 200
-MAX_HALF_CHARACTERS = 32_768
-
-_CHAINS = ("During handling of the above exception", "The above exception was the direct cause")
-_CUDA_TAIL = (
-    "CUDA kernel errors might be",
-    "For debugging consider passing",
-    "Compile with `TORCH_USE",
-    "', please check the stack trace",
-)
-_EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::|\(|$)|\w+(?:\.\w+)+: ")
-_CHILD = re.compile(r"Process [\w:.-]+:\s*$")
-_GROUP = "  + Exception Group Traceback"
-_TRACEBACK = "Traceback (most recent call last)"
 
 Key = tuple[str, str, str, bool]  # file, process, pid, whether it has vLLM's prefix
 Read = tuple[str, int, list[list[int]]]  # generation, end of what was read, the parts of it not handed out
@@ -48,64 +36,24 @@ class Tally(Protocol):
         """So many lines of one level."""
 
 
-@dataclass(slots=True)
-class Pending:
-    """A record that may go on. `ended` says that nothing need follow: its exception has been named."""
+class Passing(Protocol):
+    """Who knows lines that need not be read."""
 
-    part: Part
-    line: Line
-    born: float
-    soft: bool
-    ended: bool
-    chained: bool = False
-    head: list[str] = field(default_factory=list)
-    tail: deque[str] = field(default_factory=deque)
-    head_size: int = 0
-    tail_size: int = 0
-    ranges: list[list[int]] = field(default_factory=list)
-
-    def add(self, text: str) -> None:
-        """Keep one more line: in the first half while there is room, else among the last."""
-        if not self.tail and len(self.head) < MAX_HALF_LINES and self.head_size + len(text) <= MAX_HALF_CHARACTERS:
-            self.head.append(text)
-            self.head_size += len(text)
-            return
-        self.tail.append(text)
-        self.tail_size += len(text)
-        while len(self.tail) > 1 and (len(self.tail) > MAX_HALF_LINES or self.tail_size > MAX_HALF_CHARACTERS):
-            self.tail_size -= len(self.tail.popleft())
-
-    def spans(self, line: Line) -> None:
-        """Note where the line stands in the file."""
-        if self.ranges and self.ranges[-1][1] == line.offset:
-            self.ranges[-1][1] = line.end
-        else:
-            self.ranges.append([line.offset, line.end])
-
-    def record(self) -> Record:
-        """What was gathered."""
-        part, line = self.part, self.line
-        below = "\n".join([part.traceback, *self.head, *self.tail] if part.traceback else [*self.head, *self.tail])
-        return Record(
-            file=line.file,
-            level=part.level,
-            message=part.text,
-            server=line.server,
-            traceback=below,
-            process=part.process,
-            pid=part.pid,
-            at=part.at,
-            generation=line.generation,
-            offset=line.offset,
-        )
+    def passes(self, data: bytes) -> bool:
+        """Whether this is one."""
+        ...
 
 
 class Joiner:
     """Joins the lines of any number of files; state per file, process and pid."""
 
-    def __init__(self, telemetry: Tally, clock: Clock) -> None:
+    def __init__(self, telemetry: Tally, clock: Clock, zone: Zone = UTC, gate: Passing | None = None) -> None:
         self._telemetry = telemetry
         self._clock = clock
+        self._zone = zone
+        self._gate = gate
+        self._passed: Counter[str] = Counter()  # file -> lines at INFO that were not read
+        self._said_at: dict[str, float] = {}  # file -> the last time that a line of it said
         self._pending: dict[Key, Pending] = {}  # in the order in which they began
         self._marked: set[str] = set()  # files whose records mark that they go on
         self._read: dict[str, tuple[str, int]] = {}  # file -> generation, end of what was read
@@ -115,31 +63,54 @@ class Joiner:
 
     def feed(self, line: Line) -> list[Record]:
         """The records that this line completed: none, or some, its own among them or not."""
-        if self._known(line):
+        if self._known(line) or self._passes(line):
             return []
-        part = read(line.data, self._clock.wall())
+        part = read(line.data, self._clock.wall(), self._zone)
         self._telemetry.lines_read(line.file, part.level)
+        if part.at is not None:
+            self._said_at[line.file] = part.at
         done = self._turn(line)
         soft = line.soft or line.data.endswith(b"\r")
         if soft and part.shape is Shape.RECORD:
             self._marked.add(line.file)
         key = (line.file, part.process, part.pid, part.shape is Shape.RECORD)
         pending = self._pending.get(key)
-        if pending and _goes_on(pending, part):
+        if pending and goes_on(pending, part):
             return [*done, *self._continue(key, pending, line, part, soft=soft)]
         begins = self._may_go_on(line, part, soft=soft)
-        done += self._close(
-            lambda k, p: (k == key and (begins or p.ended)) or (k[0] == line.file and _is_over(p, part))
-        )
+        done += self._close(lambda k, p: (k == key and (begins or p.ended)) or (k[0] == line.file and is_over(p, part)))
         return [*done, *self._begin(key, line, part, soft=soft, begins=begins)]
 
     def flush(self, older_than_seconds: float = 0.0) -> list[Record]:
         """The records to which nothing was added for so long; at the end of a replay all of them."""
+        for file, count in self._passed.items():
+            self._telemetry.lines_read(file, "INFO", count)
+        self._passed.clear()
         latest = self._clock.monotonic() - older_than_seconds
         return self._close(lambda _, pending: pending.born <= latest)
 
+    def _passes(self, line: Line) -> bool:
+        """Whether a line is of no consequence: an ordinary one, while no record is open; it is only counted."""
+        if self._gate is None or self._pending or line.soft or not self._gate.passes(line.data):
+            return False
+        generation, end = self._read.get(line.file, ("", 0))
+        if generation == line.generation:
+            self._read[line.file] = (generation, max(end, line.end))
+        self._passed[line.file] += 1
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a record is held open, so that the next line may change what becomes of it."""
+        return bool(self._pending)
+
+    def said_at(self, file: str) -> float | None:
+        """The time that the last line said which said one (epoch seconds)."""
+        return self._said_at.get(file)
+
     def _begin(self, key: Key, line: Line, part: Part, *, soft: bool, begins: bool) -> list[Record]:
-        pending = Pending(part, line, self._clock.monotonic(), soft, ended=part.shape in (Shape.CPP, Shape.RECORD))
+        ended = part.shape in (Shape.CPP, Shape.RECORD)
+        pending = Pending(part, line, self._clock.monotonic(), soft, ended, self._said_at.get(line.file))
         pending.spans(line)
         if not begins:
             return [pending.record()]
@@ -154,9 +125,11 @@ class Joiner:
         if part.shape is Shape.RECORD:
             return soft or (line.file not in self._marked and part.level not in ("DEBUG", "INFO"))
         if part.shape is Shape.UVICORN:
-            return part.level == "ERROR" and part.text.startswith(("Exception in", _TRACEBACK))
+            if part.source:  # loguru's, which says its time and writes tracebacks below
+                return part.level in ("ERROR", "CRITICAL")
+            return part.level == "ERROR" and part.text.startswith(("Exception in", TRACEBACK))
         if part.shape is Shape.RAW:
-            return part.text.startswith((_TRACEBACK, _GROUP)) or bool(_CHILD.match(part.text))
+            return part.text.startswith((TRACEBACK, GROUP)) or bool(CHILD.match(part.text))
         return part.shape is Shape.CPP and part.level in ("ERROR", "CRITICAL")
 
     def _continue(self, key: Key, pending: Pending, line: Line, part: Part, *, soft: bool) -> list[Record]:
@@ -164,8 +137,8 @@ class Joiner:
         pending.spans(line)
         pending.born = self._clock.monotonic()
         if part.shape is Shape.RAW:
-            pending.chained = part.text.startswith(_CHAINS) or (pending.chained and not part.text.strip())
-            if part.text.startswith((_TRACEBACK, _GROUP)):
+            pending.chained = part.text.startswith(CHAINS) or (pending.chained and not part.text.strip())
+            if part.text.startswith((TRACEBACK, GROUP)):
                 pending.ended = False
             elif part.text[:1].strip() and not pending.chained:
                 pending.ended = True
@@ -215,31 +188,6 @@ class Joiner:
             del self._skip[line.file]
             return False
         return not any(start <= line.offset < stop for start, stop in ranges)
-
-
-def _goes_on(pending: Pending, part: Part) -> bool:
-    """Whether a line belongs to the record that its process had begun."""
-    begun = pending.part
-    if begun.shape is Shape.RECORD:
-        if (part.level, part.at, part.source) != (begun.level, begun.at, begun.source):
-            return False
-        return pending.soft or _is_traceback_part(part.text)
-    if part.shape is not Shape.RAW or _CHILD.match(part.text):
-        return False
-    return not (part.text.startswith(_TRACEBACK) and pending.ended and not pending.chained)
-
-
-def _is_over(pending: Pending, part: Part) -> bool:
-    """Whether another line of the file shows that the record is complete: exception named, or time gone on."""
-    if part.at is not None and pending.part.at is not None and part.at > pending.part.at + 1:
-        return True
-    return pending.ended and pending.part.shape is not Shape.RECORD and part.shape is not Shape.RAW
-
-
-def _is_traceback_part(text: str) -> bool:
-    if not text or text[0].isspace() or text.startswith((_TRACEBACK, *_CHAINS, *_CUDA_TAIL)):
-        return True
-    return bool(_EXCEPTION.match(text))
 
 
 class _Uncounted:

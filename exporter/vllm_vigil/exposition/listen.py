@@ -10,6 +10,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +23,19 @@ BACKLOG = 128
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where HTTP is answered. `config_file` is in the format of exporter-toolkit's `--web.config.file`."""
+    """Where HTTP is answered. `config_file` is in the format of exporter-toolkit's `--web.config.file`.
+
+    `public_url` is the address under which people reach the page, for the links in messages.
+    """
 
     listen: str = "127.0.0.1:9877"
     config_file: Path | None = None
+    public_url: str | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the values."""
+        if self.public_url is not None and not re.fullmatch(r"https?://[^\s<>\"]{1,200}", self.public_url):
+            yield "public_url", "write an address that begins with http:// or https://, such as https://vigil.example/"
         try:
             split(self.listen)
         except ValueError as error:

@@ -65,6 +65,7 @@ def _sections(status: Status) -> Iterable[Html]:
     yield _table("GPUs", ("GPU", "Busy", "Memory", "Temperature", "Power"), _gpus(status), numbers=4)
     yield _table("Logs", ("File", "Server", "State", "Behind"), _files(status), numbers=1)
     yield _table("Channels", ("Channel", "Waiting", "Oldest"), _channels(status), numbers=2)
+    yield _table("Silences", ("Silence", "Until", "By", "Why"), _silences(status))
     yield _table("Resolved lately", ("Incident", "Server", "Opened", "Lasted"), _resolved(status))
 
 
@@ -173,6 +174,18 @@ def _files(status: Status) -> list[Row]:
 
 def _channels(status: Status) -> list[Row]:
     return [(each.name, str(each.pending), span(each.oldest_seconds)) for each in status.channels]
+
+
+def _silences(status: Status) -> list[Row]:
+    return [
+        (
+            f"{each.id}: " + ", ".join(f"{name}={value}" for name, value in each.match.items()),
+            moment(each.ends, status.at),
+            each.author,
+            each.comment or ABSENT,
+        )
+        for each in status.silences
+    ]
 
 
 def _resolved(status: Status) -> list[Row]:

@@ -66,14 +66,25 @@ class Request:
 
 
 Route = Callable[[Request], Awaitable[Answer]]
+WEBHOOK = "/api/v1/alerts/webhook"
+Webhook = Callable[[Request, Receive], Awaitable[Answer | None]]
+"""Answers what is sent to `WEBHOOK`, which has a body and a login of its own; None while it is off."""
 
 
 class Site:
     """Everything that is answered."""
 
-    def __init__(self, sidecar: Sidecar, metrics: Metrics, settings: WebSettings, web: WebConfig) -> None:
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        metrics: Metrics,
+        settings: WebSettings,
+        web: WebConfig,
+        webhook: Webhook | None = None,
+    ) -> None:
         self._sidecar = sidecar
         self._metrics = metrics
+        self._webhook = webhook
         self._login = Login(web.users) if web.users else None
         self._guards_host = settings.loopback and not web.protected
         self._headers = {
@@ -96,14 +107,27 @@ class Site:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request.read(scope)
-        answer = await drain(request, receive) or await self._admit(request) or await self._route(request)
+        answer = await self._answer(request, receive)
         headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
         headers |= self._headers | dict(answer.headers)
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": raw})
         await send({"type": "http.response.body", "body": answer.body})
 
+    async def _answer(self, request: Request, receive: Receive) -> Answer:
+        if self._webhook is not None and request.path == WEBHOOK and not self._guard(request):
+            answer = await self._webhook(request, receive)
+            if answer is not None:
+                return answer
+        return await drain(request, receive) or await self._admit(request) or await self._route(request)
+
     async def _admit(self, request: Request) -> Answer | None:
+        refused = self._guard(request)
+        if refused is None and self._login:
+            return await self._login.refuse(request.header("authorization"))
+        return refused
+
+    def _guard(self, request: Request) -> Answer | None:
         if self._guards_host and not is_ours(request.header("host")):
             return plain(
                 421,
@@ -112,7 +136,7 @@ class Site:
             )
         if request.method == "POST" and is_foreign(request):
             return plain(403, "a page of another site may not ask this")
-        return await self._login.refuse(request.header("authorization")) if self._login else None
+        return None
 
     async def _route(self, request: Request) -> Answer:
         methods = self._routes.get(request.path)
@@ -152,25 +176,33 @@ class Site:
 
 
 async def drain(request: Request, receive: Receive) -> Answer | None:
-    """Read the body away, which nothing here needs; the refusal of one too long or too slow."""
+    """Read the body away, which most here does without; the refusal of one too long or too slow."""
+    found = await read_body(request, receive, BODY_BYTES)
+    return found if isinstance(found, Answer) else None
+
+
+async def read_body(request: Request, receive: Receive, limit_bytes: int) -> bytes | Answer:
+    """The body, or the refusal of one too long or too slow."""
     length = request.header("content-length") or "0"
     if length == "0" and not request.header("transfer-encoding"):
-        return None
-    too_long = int(length) > BODY_BYTES
+        return b""
+    too_long = int(length) > limit_bytes
     if too_long and request.header("expect"):  # the client waits for our word before it sends anything
         return plain(413, "the body is too long", CLOSE)
-    size_bytes, whole = 0, False
+    body, size_bytes, whole = bytearray(), 0, False
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(BODY_SECONDS):
-            while not whole and size_bytes <= DRAINED_BYTES:
+            while not whole and size_bytes <= limit_bytes + DRAINED_BYTES:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return plain(400, "the client went away", CLOSE)
-                size_bytes += len(message.get("body", b""))
+                piece = message.get("body", b"")
+                size_bytes += len(piece)
+                body += piece if size_bytes <= limit_bytes else b""
                 whole = not message.get("more_body", False)
-    if too_long or size_bytes > BODY_BYTES:
+    if too_long or size_bytes > limit_bytes:
         return plain(413, "the body is too long", CLOSE)
-    return None if whole else plain(408, "the body did not come in time", CLOSE)
+    return bytes(body) if whole else plain(408, "the body did not come in time", CLOSE)
 
 
 def is_ours(host: str) -> bool:

@@ -6,22 +6,27 @@ a label or an error is masked here, once, so that no reader of a `Status` has to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from vllm_vigil import __version__
 from vllm_vigil.exposition.figures import GpuFigures, ServerFigures, gpu_figures, server_figures
 from vllm_vigil.exposition.headline import Headline, headline
-from vllm_vigil.model import SERVING_STATES, EngineHealth, Incident, Snapshot
+from vllm_vigil.model import SERVING_STATES, EngineHealth, Incident, Silence, Snapshot
 from vllm_vigil.redact import mask
+
+NAMED_FAMILIES = 100
+"""Unknown families that are named; `vigil_source_unknown_families` counts them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One source of samples: whether its last reading was good, and why not. `server` is "" for the host's own.
 
-    Both times are None until there is something to time: `age_seconds` counts from the last good reading.
+    Both times are None until there is something to time: `age_seconds` counts from the last good reading. `facts` is
+    what it said beside numbers, such as why GPU memory cannot be attributed. Families that became no series are
+    `unknown_families`; `blank` names the series of the contract that it does not feed, and why.
     """
 
     source: str
@@ -30,6 +35,9 @@ class Source:
     error: str | None = None
     age_seconds: float | None = None
     duration_seconds: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    unknown_families: tuple[str, ...] = ()
+    blank: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,9 @@ class Sidecar(Protocol):
     def channels(self) -> Sequence[Channel]:
         """Every channel that is told."""
 
+    def silences(self) -> Sequence[Silence]:
+        """The silences that hold, the first to end first."""
+
     def config(self) -> Config:
         """The configuration in force."""
 
@@ -143,6 +154,18 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Incidents that nobody is told of until `ends` (epoch seconds): those that agree with all of `match`."""
+
+    id: int
+    match: dict[str, str]
+    begins: float
+    ends: float
+    author: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything at one moment, `at` (epoch seconds)."""
 
@@ -160,6 +183,7 @@ class Status:
     sources: tuple[Source, ...]
     files: tuple[File, ...]
     channels: tuple[Channel, ...]
+    silences: tuple[Quiet, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The document of `/api/v1/status`: the fields by name, the incidents under one key."""
@@ -187,11 +211,14 @@ def observe(sidecar: Sidecar) -> Status:
         sources=tuple(_source(source) for source in sidecar.sources()),
         files=tuple(File(mask(each.file), each.server, each.readable, each.lag_bytes) for each in sidecar.files()),
         channels=tuple(sidecar.channels()),
+        silences=tuple(_quiet(silence) for silence in sidecar.silences()),
     )
 
 
 def _source(each: Source) -> Source:
-    return Source(each.source, each.server, each.up, _masked(each.error), each.age_seconds, each.duration_seconds)
+    facts = {name: mask(text) for name, text in each.facts.items()}
+    unknown = tuple(mask(name) for name in each.unknown_families[:NAMED_FAMILIES])
+    return replace(each, error=_masked(each.error), facts=facts, unknown_families=unknown)
 
 
 def _engine(health: EngineHealth) -> Engine:
@@ -221,6 +248,11 @@ def _trouble(incident: Incident, sidecar: Sidecar) -> Trouble:
         evidence=tuple(mask(line) for line in incident.evidence),
         advice=sidecar.advice(incident.rule),
     )
+
+
+def _quiet(silence: Silence) -> Quiet:
+    match = {mask(name): mask(value) for name, value in silence.match}
+    return Quiet(silence.id, match, silence.begins, silence.ends, mask(silence.author), mask(silence.comment))
 
 
 def _masked(text: str | None) -> str | None:

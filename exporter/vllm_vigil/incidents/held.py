@@ -28,6 +28,11 @@ class Held:
     ended: float = 0.0
     holding: dict[tuple[str, str], float] = field(default_factory=dict)
 
+    @property
+    def flapping(self) -> bool:
+        """Whether it has ended and begun too often to end soon again."""
+        return any(name == "flapping" for name, _ in self.incident.labels)
+
     def forget_unconfirmed(self, now: float) -> None:
         """A finding that nobody makes any more (its GPU or server is gone) must not hold the incident for ever."""
         for name in [name for name, at in self.holding.items() if now - at > UNCONFIRMED_SECONDS]:
@@ -45,7 +50,7 @@ class Held:
             updated=max(old.updated, sign.at),
             count=old.count + int(own and (sign.rule.count > 1 or again)),
             labels=known,
-            evidence=_unique(*old.evidence, sign.line),
+            evidence=old.evidence if len(old.evidence) >= MAX_EVIDENCE else _unique(*old.evidence, sign.line),
         )
         if own:
             self.last = max(self.last, sign.at)
@@ -54,13 +59,13 @@ class Held:
     def take_over(self, sign: Sign) -> Incident:
         """The cause takes the place of its consequence, under the same key."""
         old = self.incident
-        kept = tuple(pair for pair in old.labels if pair[0] in ("processes", "boot_loop"))
+        kept = tuple(pair for pair in old.labels if pair[0] in ("processes", "boot_loop", "flapping", "late"))
         self.group, self.last = sign.group, max(self.last, sign.at)
         self.incident = replace(
             old,
             rule=sign.rule.id,
             severity=sign.severity,
-            title=title(sign.rule, sign.labels),
+            title=title(sign.rule, labels(**dict((*sign.labels, *kept)))),
             opened=min(old.opened, sign.at),
             updated=max(old.updated, sign.at),
             count=1,
@@ -70,19 +75,20 @@ class Held:
         return self.incident
 
 
-def opened(sign: Sign, count: int, led_here: Iterable[str]) -> Held:
+def opened(sign: Sign, count: int, led_here: Iterable[str], *, flapping: bool) -> Held:
     """A new incident, with the lines that came before it below its own."""
+    known = _joined((*sign.labels, ("flapping", "yes" if flapping else "")), sign.process)
     incident = Incident(
         key=sign.key,
         rule=sign.rule.id,
         server=sign.server,
         severity=sign.severity,
         state=IncidentState.OPEN,
-        title=title(sign.rule, sign.labels),
+        title=title(sign.rule, known),
         opened=sign.at,
         updated=sign.at,
         count=count,
-        labels=_joined(sign.labels, sign.process),
+        labels=known,
         evidence=_unique(sign.line, *led_here),
     )
     return Held(incident, sign.group, sign.at)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from vllm_vigil.incidents.burst import Windows
+from vllm_vigil.incidents.flaps import QUIET_SECONDS, Flaps
 from vllm_vigil.incidents.held import FOLD_SECONDS, Held, opened
 from vllm_vigil.incidents.life import Life
 from vllm_vigil.incidents.rules import Rule
@@ -41,6 +42,7 @@ class Incidents:
         self._rules = rules
         self._open: dict[str, Held] = {}
         self._windows = Windows()
+        self._flaps = Flaps()
         self._lives: dict[str, Life] = {}
 
     # --- what comes in
@@ -48,6 +50,8 @@ class Incidents:
     def observe(self, event: Event) -> list[Change]:
         """Judge one event."""
         life = self._life(event.server)
+        if event.record.old:
+            return self._warm(event, life)
         if event.kind == READY:
             life.ready(event.at)
         elif event.kind == STOPPING:
@@ -58,6 +62,20 @@ class Incidents:
         if rule is None or not rule.enabled or life.explains(rule, event.at, found=False):
             return []
         return self._admit(of_event(event, rule), counted=True)[1]
+
+    def _warm(self, event: Event, life: Life) -> list[Change]:
+        """What stood in a log before it was first seen counts towards what comes, and opens nothing itself."""
+        rule = self._rules.get(event.rule)
+        if event.kind == READY:
+            life.ready(event.at)
+        elif event.kind == STOPPING:
+            life.stop(event.at)
+        elif event.kind == STARTED:
+            life.start(event.at, self._rules["boot_loop"].window if "boot_loop" in self._rules else 0.0)
+        elif rule is not None and rule.enabled and rule.count > 1 and not life.explains(rule, event.at, found=False):
+            sign = of_event(event, rule)
+            self._windows.add((sign.server, rule.id, sign.group), sign.at, rule.count - 1, rule.window)
+        return []
 
     def weigh(self, finding: Finding, now: float) -> list[Change]:
         """Judge one finding; as long as it goes on the same, nothing changes."""
@@ -93,6 +111,7 @@ class Incidents:
             if resolved is not None and now >= resolved:
                 incident = replace(held.incident, state=IncidentState.RESOLVED, resolved=resolved)
                 del self._open[key]
+                self._flaps.ended((incident.server, incident.rule, held.group), resolved)
                 changes.append(Change(incident, Transition.RESOLVED))
         return changes
 
@@ -167,7 +186,8 @@ class Incidents:
             if rule == sign.rule.id or (sign.rule.rank is not None and abs(sign.at - at) <= FOLD_SECONDS)
         ]
         life.recent.clear()
-        held = self._open[sign.key] = opened(sign, count, led_here)
+        flapping = self._flaps.flaps((sign.server, sign.rule.id, sign.group), sign.at)
+        held = self._open[sign.key] = opened(sign, count, led_here, flapping=flapping)
         return held, [Change(held.incident, Transition.OPENED)]
 
     def _started(self, event: Event, life: Life) -> list[Change]:
@@ -178,7 +198,7 @@ class Incidents:
         starts = life.start(event.at, rule.window)
         if not rule.enabled or starts < rule.count:
             return []
-        sign = replace(of_event(event, rule), line=f"{starts} starts without five healthy minutes in between")
+        sign = replace(of_event(event, rule), said=f"{starts} starts without five healthy minutes in between")
         cause = self._same(sign) or next((held for held in self._of(sign.server) if self._is_crash(held)), None)
         if not cause:
             return self._begin(sign, life, starts)[1]
@@ -193,7 +213,7 @@ class Incidents:
             return None
         rule = self._rules.get(incident.rule) or Rule(incident.rule, incident.title, "", up=0)
         last = max(incident.updated, held.ended)
-        quiet = last + rule.quiet
+        quiet = last + (max(rule.quiet, QUIET_SECONDS) if held.flapping else rule.quiet)
         if rule.needs_health and incident.server not in serving_since and rule.count > 1:
             return max(quiet, last + rule.window)  # silence alone: a burst is not over while its window holds one
         if not rule.needs_health or incident.server not in serving_since:
@@ -210,12 +230,14 @@ class Incidents:
             for key, held in self._open.items()
         }
         lives = {server: life.remember() for server, life in self._lives.items()}
-        return json.dumps({"windows": self._windows.remember(), "lives": lives, "open": extras})
+        flaps, windows = self._flaps.remember(), self._windows.remember()
+        return json.dumps({"windows": windows, "flaps": flaps, "lives": lives, "open": extras})
 
     def restore(self, memory: str | None, open_incidents: Sequence[Incident]) -> None:
         """Go on from what an earlier process remembered; the incidents themselves come from the store."""
         body: dict[str, Any] = json.loads(memory) if memory else {"windows": [], "lives": {}, "open": {}}
         self._windows.restore(body["windows"])
+        self._flaps.restore(body.get("flaps", []))
         self._lives = {server: Life.restored(life) for server, life in body["lives"].items()}
         for incident in open_incidents:
             extra = body["open"].get(incident.key, {"group": self._group(incident), "last": incident.updated})

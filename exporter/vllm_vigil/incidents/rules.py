@@ -198,6 +198,14 @@ _OTHERS = (
         up=0,
         group="gpu",
     ),
+    Rule(
+        id="alertmanager",  # opened and resolved at its word, and not judged here: incidents/told.py
+        title="Alert from Alertmanager",
+        remedy="Read the alert and its runbook in Alertmanager.",
+        severity=Severity.WARNING,
+        up=0,
+        graded=True,
+    ),
 )
 
 RULES: Mapping[str, Rule] = {

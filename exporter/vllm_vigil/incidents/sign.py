@@ -6,11 +6,13 @@ holds stays in the log.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 
-from vllm_vigil.incidents.rules import Rule
+from vllm_vigil.incidents.rules import MINUTE, Rule
 from vllm_vigil.model import Event, Finding, Labels, Record, Severity, labels
 from vllm_vigil.redact import mask
 
@@ -19,6 +21,7 @@ LABELS = (
     "architecture",
     "asked",
     "cause",
+    "duration_seconds",
     "error",
     "exception",
     "exit_code",
@@ -26,12 +29,14 @@ LABELS = (
     "gpu",
     "handler",
     "killed",
+    "late",
     "method",
     "op",
     "path",
     "pci",
     "phase",
     "rank",
+    "request_id",
     "signal",
     "status",
     "template",
@@ -59,11 +64,16 @@ class Sign:
     rule: Rule
     server: str
     at: float
-    line: str
+    said: str
     labels: Labels
     process: str
     origin: str
     severity: Severity
+
+    @property
+    def line(self) -> str:
+        """What it says, masked; made when it is asked for, because of a burst only the first few are."""
+        return mask(self.said)
 
     @property
     def group(self) -> str:
@@ -77,20 +87,25 @@ class Sign:
         return f"vigil-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+_mask = functools.lru_cache(maxsize=1024)(mask)  # labels and processes are few, and come with every sign
+
+
 def of_event(event: Event, rule: Rule) -> Sign:
     """What a record says."""
     record = event.record
     fields = dict(event.fields)
     if rule.group == "gpu" and "gpu" not in fields and "pci" in fields:
         fields["gpu"] = fields["pci"].rpartition(".")[0] or fields["pci"]
+    if record.late_seconds >= MINUTE:
+        fields["late"] = f"{math.ceil(record.late_seconds / MINUTE)} min"
     graded = fields.get("severity") if rule.graded else None
     return Sign(
         rule=rule,
         server=event.server,
         at=event.at,
-        line=mask(_say(record)),
+        said=_say(record),
         labels=_kept(fields),
-        process="" if record.process in _NOT_OURS else mask(record.process, 40),
+        process="" if record.process in _NOT_OURS else _mask(record.process, 40),
         origin=f"{record.file}\0{record.generation}\0{record.offset}",
         severity=Severity(graded) if graded else rule.severity,
     )
@@ -98,15 +113,16 @@ def of_event(event: Event, rule: Rule) -> Sign:
 
 def of_finding(finding: Finding, rule: Rule) -> Sign:
     """What the verdict saw, at its onset."""
+    graded = dict(finding.labels).get("severity") if rule.graded else None
     return Sign(
         rule=rule,
         server=finding.server,
         at=finding.since,
-        line=mask(finding.summary),
+        said=finding.summary,
         labels=_kept(dict(finding.labels)),
         process="",
         origin=f"{finding.since:.3f}",
-        severity=rule.severity,
+        severity=Severity(graded) if graded else rule.severity,
     )
 
 
@@ -114,9 +130,10 @@ def title(rule: Rule, known: Labels) -> str:
     """The rule's title with the one fact that tells most: `CUDA error (an illegal memory access ...)`."""
     facts = {name: value for name, value in known if value not in _SAYS_NOTHING}
     name = next((name for name in DETAILS if name in facts), None)
-    if name is None:
-        return rule.title
-    return f"{rule.title} ({_NUMBERED[name]} {facts[name]})" if name in _NUMBERED else f"{rule.title} ({facts[name]})"
+    detail = f" ({_NUMBERED.get(name, '')} {facts[name]})".replace("( ", "(") if name else ""
+    flapping = ", flapping" if "flapping" in facts else ""
+    late = f", detected late by {facts['late']}" if "late" in facts else ""
+    return f"{rule.title}{detail}{flapping}{late}"
 
 
 def _say(record: Record) -> str:
@@ -128,4 +145,4 @@ def _say(record: Record) -> str:
 
 
 def _kept(fields: dict[str, str]) -> Labels:
-    return labels(**{name: mask(fields[name], MAX_LABEL_CHARACTERS) for name in LABELS if name in fields})
+    return labels(**{name: _mask(fields[name], MAX_LABEL_CHARACTERS) for name in LABELS if name in fields})

@@ -10,64 +10,59 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import replace
 
 from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.lines.generation import Generation
-from vllm_vigil.lines.mark import Mark
+from vllm_vigil.lines.mark import Mark, marks_to_json
+from vllm_vigil.lines.outset import Outset, Parked, Place
 from vllm_vigil.lines.report import GONE, TRUNCATED, Report
-from vllm_vigil.lines.siblings import siblings
+from vllm_vigil.lines.retired import leaving
+from vllm_vigil.lines.search import find, passed
+from vllm_vigil.lines.siblings import key_at
 from vllm_vigil.model import Line
 
-QUIET_SECONDS = 30.0
-"""A renamed file is let go when it has not grown for so long, and the new one is written to or the old one deleted."""
-RETIRED_LIMIT = 8
-"""So many renamed files of one path stay open; beyond that the oldest that was read to its end is let go at once."""
+UNENDED_SECONDS = 5.0
+"""A line that has no end and has not grown for so long is given as it is; the position stays before it."""
 MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
-class Place(Protocol):
-    """Anything that says where it begins: a `Line`, a `Record`."""
-
-    @property
-    def file(self) -> str:
-        """The followed path."""
-        ...
-
-    @property
-    def generation(self) -> str:
-        """The id of the file generation."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """That of its first byte."""
-        ...
-
-
 class Follower:
-    """Follows one path. `marks` is where it was left, None if it was never followed; then `from_end` counts."""
+    """Follows one path."""
 
-    def __init__(
-        self, name: str, server: str, report: Report, clock: Clock, marks: tuple[Mark, ...] | None, *, from_end: bool
-    ) -> None:
+    def __init__(self, name: str, server: str, report: Report, clock: Clock, outset: Outset) -> None:
         self.name = name
         self.server = server
         self.lag_bytes = 0
+        self.used_at = 0.0  # monotonic: when it last gave anything
         self._report = report
         self._clock = clock
-        self._marks = marks  # to be found before anything else is done
-        self._from_end = from_end
+        self._outset = outset
+        self._marks = outset.marks  # to be found before anything else is done
+        self._from_end = outset.first_sight
+        self._back = outset.marks is not None  # what is found now was written while we were away
+        self._parked: Parked | None = None
+        self._modified = max((mark.modified for mark in outset.marks or ()), default=0)
         self._current: Generation | None = None
         self._retired: list[Generation] = []  # oldest first
         self._finished: list[Line] = []  # last lines without an end, to be given with the next
 
     @property
     def keys(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of the files that are open."""
-        return frozenset(generation.key for generation in self._open())
+        """Device and inode of the files that are open, or parked."""
+        return frozenset(each.key for each in (*self._open(), *([self._parked] if self._parked else ())))
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors it holds."""
+        return len(self._open())
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could be parked: one file is open, and all that was read of it was given."""
+        return bool(self._current) and not self._retired and not self._finished and self._marks is None
 
     @property
     def waiting(self) -> bool:
@@ -76,14 +71,20 @@ class Follower:
 
     # --- looking
 
-    def look(self) -> None:
-        """See what stands at the path now and how much waits to be read."""
+    def look(self, *, unpark: bool = False) -> None:
+        """See what stands at the path now and how much waits to be read; `unpark` opens it, whatever happened."""
+        if not unpark and self._still_parked():
+            return
         try:
             self._resume()
             self._arrive()
+            now = self._clock.monotonic()
             for generation in self._open():
-                if not generation.look():
+                if not generation.look(now):
                     self._replace(generation)
+            self._modified = max([self._modified, *(generation.modified for generation in self._open())])
+            self._back = False
+            self._give_unended(now)
             self._let_go()
         except OSError as error:
             self._begin_again(error)
@@ -91,51 +92,45 @@ class Follower:
 
     def _resume(self) -> None:
         """Find every file that was left unread, at the path or beside it."""
+        if self._parked:
+            self._marks, self._parked = (self._parked.mark,), None
         if self._marks is None:
             return
-        key, restarts = _key_at(self.name), 0
+        key, restarts = key_at(self.name), 0
         for mark in self._marks:
-            generation = self._find(mark)
+            generation = find(self.name, mark, self.keys, self._outset.form)
             here = mark.key == key
             if generation is None:
                 restarts = mark.restarts + 1 if here else restarts
                 self._report.lost(mark, TRUNCATED if here else GONE)
-            elif generation.key == key:
+                continue
+            self._begin(generation)
+            if generation.key == key:
                 self._current = generation
             else:
                 restarts = mark.restarts + 1 if here else restarts
                 generation.complete = here  # a copy of what stood here: nobody writes to it
                 self._retired.append(generation)
-        self._marks, self._from_end = None, False
-        if key and not self._current:
-            self._open_current(restarts)
+        known, self._marks, self._from_end = self._marks, None, False
+        if not self._current:
+            self._walk(known)
+            if key:
+                self._open_current(restarts)
 
-    def _find(self, mark: Mark) -> Generation | None:
-        """The marked file, ready to be read on: the same inode if it still has the content, else one with the same."""
-        taken = self.keys
-        files = [file for file in siblings(self.name) if file.size >= mark.offset and file.key not in taken]
-        for file in sorted(files, key=lambda file: file.key != mark.key):
-            likely = file.key == mark.key or (mark.telling and file.named)
-            generation = self._open_marked(file.path, mark) if likely else None
-            if generation is not None:
-                return generation
-        return None
+    def _begin(self, generation: Generation) -> None:
+        """Take note of a file that was just opened."""
+        generation.grown_at = self._clock.monotonic()
+        if self._back or self._from_end:
+            backlog = self._outset.backlog(generation.descriptor, self._clock.wall())
+            if self._from_end:
+                generation.look_back(backlog)
+            generation.backlog = backlog
 
-    def _open_marked(self, path: str, mark: Mark) -> Generation | None:
-        try:
-            generation = Generation.open(path, mark.restarts)
-        except OSError:
-            return None  # no file of ours, or moved meanwhile
-        try:
-            if mark.fits(generation.descriptor):
-                generation.go_to(mark)
-                generation.grown_at = self._clock.monotonic()
-                return generation
-        except OSError:
-            generation.close()
-            raise
-        generation.close()
-        return None
+    def _walk(self, known: tuple[Mark, ...]) -> None:
+        """Take in what stood at the path between two looks and was renamed away again, oldest first."""
+        for generation in passed(self.name, self._modified, self.keys, known, self._outset.form):
+            self._begin(generation)
+            self._retired.append(generation)
 
     def _arrive(self) -> None:
         """Compare the path with the open file: rename and deletion retire it."""
@@ -151,11 +146,12 @@ class Follower:
             self._report.good()
         else:
             self._retire()
+            self._walk(tuple(generation.mark_read() for generation in self._retired))
             self._open_current(0)
 
     def _open_current(self, restarts: int) -> None:
         try:
-            fresh = Generation.open(self.name, restarts)
+            fresh = Generation.open(self.name, restarts, self._outset.form)
         except OSError as error:
             self._report.trouble(error, expected=False)
             return
@@ -164,9 +160,7 @@ class Follower:
             self._retired.remove(known)
             fresh.close()
         self._current = known or fresh
-        self._current.grown_at = self._clock.monotonic()
-        if self._from_end:
-            fresh.go_to_end()
+        self._begin(self._current)
         self._from_end = False
         self._report.good()
 
@@ -179,28 +173,31 @@ class Follower:
     def _replace(self, generation: Generation) -> None:
         """The content was truncated or overwritten: read on in a copy if there is one, then from the beginning."""
         mark = generation.mark_read()
-        copy = self._find(mark) if mark.telling else None
+        now = self._clock.monotonic()
+        copy = find(self.name, mark, self.keys, self._outset.form) if mark.telling else None
         if copy:
             copy.take_over(generation)
-            copy.complete = True
-            copy.look()
+            copy.complete, copy.grown_at = True, now
+            copy.look(now)
             self._retired.append(copy)
             logger.info("log {!r} was truncated at byte {}; the rest is read from its copy", self.name, mark.offset)
         else:
             self._report.lost(mark, TRUNCATED)
             self._finish(generation)
         fresh = generation.begin_anew()
-        fresh.grown_at = self._clock.monotonic()
+        fresh.grown_at = now
         if generation is self._current:
             self._current = fresh
         else:
             self._retired[self._retired.index(generation)] = fresh
-        fresh.look()
+        fresh.look(now)
 
     # --- reading
 
     def read(self, share_bytes: int) -> list[Line]:
         """Lines in the order in which they were written, out of at most so many bytes read now."""
+        if self._parked:
+            self.look(unpark=True)
         given, self._finished = self._finished, []
         try:
             for generation in self._open():
@@ -209,40 +206,39 @@ class Follower:
                     pieces = generation.read(min(share_bytes, generation.waiting_bytes))
                     if pieces is None or generation.lines.at == before:
                         break  # replaced or shrunk meanwhile: the next look sees to it
-                    generation.grown_at = self._clock.monotonic()
+                    self.used_at = generation.grown_at = self._clock.monotonic()
                     given += [generation.to_line(piece, self.name, self.server) for piece in pieces]
                     share_bytes -= generation.lines.at - before
-                self._report.cut(generation.lines.take_cut())
+                self._report.cut(generation.take_cut())
         except OSError as error:
             self._begin_again(error)
         self._measure()
         return given
 
     def _measure(self) -> None:
+        now = self._clock.monotonic()
         self.lag_bytes = sum(generation.waiting_bytes for generation in self._open())
-        self._report.lag(self.lag_bytes)
+        lags = (each.lag.seconds(now, each.lines.at) for each in self._open())
+        self._report.lag(self.lag_bytes, max(lags, default=0.0))
+
+    def _give_unended(self, now: float) -> None:
+        for generation in self._open():
+            if generation.waiting_bytes == 0 and now - generation.grown_at >= UNENDED_SECONDS:
+                piece = generation.unended()
+                if piece:
+                    self._finished.append(generation.to_line(piece, self.name, self.server))
 
     # --- letting go
 
     def _let_go(self) -> None:
-        for generation in list(self._retired):
-            if generation.waiting_bytes or generation.held:
-                continue
-            if generation.complete or self._forsaken(generation) or len(self._retired) > RETIRED_LIMIT:
-                self._finish(generation)
-                self._retired.remove(generation)
-                generation.close()
-
-    def _forsaken(self, generation: Generation) -> bool:
-        """Whether a renamed file will not be written to again, as far as one can tell."""
-        if self._clock.monotonic() - generation.grown_at < QUIET_SECONDS:
-            return False
-        newer = self._open()[self._retired.index(generation) + 1 :]
-        return any(other.size for other in newer) or generation.deleted
+        for generation in leaving(self._retired, self._current, self._clock.monotonic()):
+            self._finish(generation)
+            self._retired.remove(generation)
+            generation.close()
 
     def _finish(self, generation: Generation) -> None:
         """Nobody will end its last line now: it is given as it is."""
-        piece = generation.lines.finish()
+        piece = generation.finish()
         if piece:
             self._finished.append(generation.to_line(piece, self.name, self.server))
 
@@ -252,6 +248,24 @@ class Follower:
         if self._marks is None and not self._from_end:
             self._marks = tuple(generation.mark() for generation in self._open())
         self.close()
+
+    # --- parking
+
+    def park(self) -> None:
+        """Give the descriptor of an idle one back: the path alone is looked at until something happens there."""
+        try:
+            self._parked = Parked.of(self._current, self._modified) if self._current else None
+            self.close()
+        except OSError as error:
+            self._begin_again(error)
+
+    def _still_parked(self) -> bool:
+        waiting_bytes = self._parked.waiting_bytes(self.name) if self._parked else None
+        if waiting_bytes is None:
+            return False
+        self.lag_bytes = waiting_bytes
+        self._report.lag(waiting_bytes, 0.0)
+        return True
 
     def close(self) -> None:
         """Give every descriptor back."""
@@ -264,30 +278,23 @@ class Follower:
 
     # --- positions
 
-    def marks(self, held: Iterable[Place]) -> tuple[Mark, ...] | None:
+    def position(self, held: Iterable[Place]) -> str | None:
         """Where to go on after a restart, given what is still held; None if that cannot be said now."""
+        places = [place for place in held if place.file == self.name]
+        if self._parked and not places:
+            return marks_to_json((self._parked.mark,))
+        if self._parked:
+            self.look(unpark=True)
         if self._marks is not None or self._from_end:
             return None
-        places = [place for place in held if place.file == self.name]
         try:
             marks = [self._mark(generation, places) for generation in self._open()]
         except OSError:
             return None  # the next look meets the same, and reports it
-        return tuple(mark for mark in marks if not mark.done)
+        return marks_to_json(tuple(mark for mark in marks if not mark.done))
 
-    @staticmethod
-    def _mark(generation: Generation, places: list[Place]) -> Mark:
+    def _mark(self, generation: Generation, places: list[Place]) -> Mark:
         mark = generation.mark()
         offsets = [place.offset for place in places if place.generation == mark.generation]
         generation.held = bool(offsets)
-        if not offsets or min(offsets) >= mark.offset:
-            return mark
-        return generation.mark_before(min(offsets)) or mark
-
-
-def _key_at(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116  # as above
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return replace(generation.mark(offsets) if offsets else mark, modified=self._modified)

@@ -23,7 +23,9 @@ class Mark:
 
     `generation` is the id its lines carry, "" before there was one. `size` is the largest size seen, which tells
     after a loss how much there was. `inode` is 0 when the file had no name any more. `restarts` counts how often the
-    content of this inode was begun anew.
+    content of this inode was begun anew. `given` is how far lines were given although the offset stands before them
+    (a line without its end, or in parts), 0 if none was. `modified` is the latest time (ns) at which any generation of
+    the path was seen to have changed: what was written after it and rotated since is not known yet.
     """
 
     device: int
@@ -35,6 +37,8 @@ class Mark:
     head_bytes: int
     head: str
     tail: str
+    given: int = 0
+    modified: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -51,12 +55,16 @@ class Mark:
         """Whether head and tail together are long enough to know the content without its inode."""
         return self.offset >= TAIL_BYTES
 
+    def begins(self, descriptor: int) -> bool:
+        """Whether the file has the head that was marked. Raises OSError."""
+        return digest(os.pread(descriptor, self.head_bytes, 0)) == self.head
+
     def fits(self, descriptor: int) -> bool:
         """Whether the file has the content that was marked, and the offset in it. Raises OSError."""
         tail_bytes = min(self.offset, TAIL_BYTES)
         return (
             os.fstat(descriptor).st_size >= self.offset
-            and digest(os.pread(descriptor, self.head_bytes, 0)) == self.head
+            and self.begins(descriptor)
             and digest(os.pread(descriptor, tail_bytes, self.offset - tail_bytes)) == self.tail
         )
 
@@ -81,7 +89,8 @@ def marks_from_json(body: str) -> tuple[Mark, ...]:
     except (KeyError, TypeError) as error:
         raise ValueError(f"a position with other fields than ours: {error}") from error
     for mark in marks:
-        numbers = (mark.device, mark.inode, mark.restarts, mark.offset, mark.size, mark.head_bytes)
+        numbers = [mark.device, mark.inode, mark.restarts, mark.offset, mark.size, mark.head_bytes]
+        numbers += [mark.given, mark.modified]
         texts = (mark.generation, mark.head, mark.tail)
         if not all(type(value) is int and value >= 0 for value in numbers) or not all(
             isinstance(text, str) for text in texts

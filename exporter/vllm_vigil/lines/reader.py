@@ -1,9 +1,9 @@
-"""All logs of all servers, by path or glob -> batches of lines, and the positions to go on from after a restart.
+"""All logs of all servers -> batches of lines, and the positions to go on from after a restart.
 
 Promise: from its positions a new Reader gives every line that was not dealt with, and none that was, through rotation
 while running and while not; what copytruncate destroyed is counted. Reading on a timer is the truth: nothing here
-waits to be notified. A file that stands there at its first sight is followed from its end, because old trouble must
-not page; one that appears later, from its beginning.
+waits to be notified. A file that stands there at its first sight is followed from a little before its end, and what
+stood there is marked old, because old trouble must not page; one that appears later, from its beginning.
 
 Everything here touches the disk and may hang with it: call it in a Worker, one call at a time. A `read` whose result is
 thrown away has handed lines to nobody; then close this Reader and make another from the stored positions.
@@ -13,21 +13,33 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import resource
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from loguru import logger
 
 from vllm_vigil.clock import Clock
-from vllm_vigil.lines.follower import Follower, Place
-from vllm_vigil.lines.mark import Mark, marks_from_json, marks_to_json
+from vllm_vigil.lines.backlog import Stamp
+from vllm_vigil.lines.docker import Containers
+from vllm_vigil.lines.follower import Follower
+from vllm_vigil.lines.journal import Journal, left_from_json
+from vllm_vigil.lines.mark import marks_from_json
+from vllm_vigil.lines.outset import Outset, Place
+from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.report import Report
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.siblings import rotated
+from vllm_vigil.lines.source import Source
+from vllm_vigil.lines.stdin import Stdin
 from vllm_vigil.model import Line
 from vllm_vigil.telemetry import Telemetry
 
+T = TypeVar("T")
+
+LEAST_OPEN = 8
 SHARE_BYTES = 4096  # what a file gets at least, so that a crowd of them does not make for tiny reads
 
 Logs = Mapping[str, tuple[LogSettings, ...]]
@@ -54,15 +66,29 @@ class Batch:
 
 
 class Reader:
-    """Reads every log. `positions` is what was stored: the path's name -> the body that `positions()` gave."""
+    """Reads every log. `positions` is what was stored: the path's name -> the body that `positions()` gave.
 
-    def __init__(self, logs: Logs, positions: Mapping[str, str], telemetry: Telemetry, clock: Clock) -> None:
+    `stamp` reads the time in a line; without it there is no looking back. `stdin` is what a log of `stdin: true` reads.
+    """
+
+    def __init__(
+        self,
+        logs: Logs,
+        positions: Mapping[str, str],
+        telemetry: Telemetry,
+        clock: Clock,
+        stamp: Stamp = lambda _data, _now: None,
+        stdin: Pump | None = None,
+    ) -> None:
         self._logs = logs
+        self._stamp = stamp
+        self._stdin = stdin
+        self._containers = Containers()
         self._stored = dict(positions)
         self._left: dict[str, str] = {}  # positions of paths let go since they were last asked for
         self._telemetry = telemetry
         self._clock = clock
-        self._followers: dict[str, Follower] = {}
+        self._followers: dict[str, Source] = {}
         self._origins: dict[str, str] = {}  # path -> the configured path or glob that led to it
         self._reports: dict[str, Report] = {}
         self._seen: set[str] = set()  # configured paths that were looked for before
@@ -73,9 +99,13 @@ class Reader:
         """What was written since, of at most so many bytes, shared out fairly among the files in which any waits."""
         for follower in self._followers.values():
             follower.look()
+            self._spare_descriptors()
         self._discover()
         waiting = [follower for follower in self._followers.values() if follower.waiting]
-        lines = [line for follower, share in self._shares(waiting, max_bytes) for line in follower.read(share)]
+        lines: list[Line] = []
+        for follower, share in self._shares(waiting, max_bytes):
+            lines += follower.read(share)
+            self._spare_descriptors()
         return Batch(tuple(lines), any(follower.waiting for follower in waiting), tuple(self._followed()))
 
     def _followed(self) -> Iterator[Followed]:
@@ -91,9 +121,9 @@ class Reader:
         places = list(held)
         bodies, self._left = self._left, {}
         for name, follower in self._followers.items():
-            marks = follower.marks(places)
-            if marks is not None:
-                bodies[name] = marks_to_json(marks)
+            body = follower.position(places)
+            if body is not None:
+                bodies[name] = body
         changed = {name: body for name, body in bodies.items() if body != self._stored.get(name)}
         self._stored |= changed
         return changed
@@ -101,7 +131,7 @@ class Reader:
     def reconfigure(self, logs: Logs) -> None:
         """Follow these logs from now on; those that stay keep their place, and one that comes back finds its own."""
         self._logs = logs
-        configured = {log.path for _, log in _each(logs)}
+        configured = {log.name for _, log in _each(logs)}
         self._seen &= configured
         for name in [name for name, origin in self._origins.items() if origin not in configured]:
             self._drop(name)
@@ -118,7 +148,7 @@ class Reader:
 
     # --- sharing out
 
-    def _shares(self, waiting: list[Follower], max_bytes: int) -> Iterator[tuple[Follower, int]]:
+    def _shares(self, waiting: list[Source], max_bytes: int) -> Iterator[tuple[Source, int]]:
         """Who may read how much; whoever comes too late today begins tomorrow."""
         self._turn += 1
         left = max_bytes
@@ -127,6 +157,16 @@ class Reader:
             share = min(left, max(SHARE_BYTES, left // (len(waiting) - index)))
             left -= min(share, follower.lag_bytes)
             yield follower, share  # also 0: last lines of files that were let go must not stay behind
+
+    def _spare_descriptors(self) -> None:
+        """Park who has been quiet for longest, while more files are open than half of what this process may open."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        count = sum(follower.open_files for follower in self._followers.values())
+        if count <= max(LEAST_OPEN, soft // 2):
+            return
+        idle = [follower for follower in self._followers.values() if follower.idle]
+        for follower in sorted(idle, key=lambda follower: follower.used_at)[: count - max(LEAST_OPEN, soft // 2)]:
+            follower.park()
 
     # --- finding
 
@@ -138,15 +178,24 @@ class Reader:
         for name, follower in list(self._followers.items()):
             if name not in found and not follower.keys and not follower.waiting:
                 self._drop(name)
-        self._seen |= {log.path for _, log in _each(self._logs)}
+        self._seen |= {log.name for _, log in _each(self._logs)}
 
-    def _found(self) -> dict[str, tuple[str, str]]:
-        """Path -> the server, and the configured path that led to it. The first server that names a path has it."""
-        found: dict[str, tuple[str, str]] = {}
+    def _found(self) -> dict[str, tuple[str, LogSettings]]:
+        """Name -> the server, and the configured log that led to it. The first server that names one has it."""
+        found: dict[str, tuple[str, LogSettings]] = {}
         for server, log in _each(self._logs):
-            for name in self._expand(log.path):
-                found.setdefault(name, (server, log.path))
+            for name in self._names(log):
+                found.setdefault(name, (server, log))
         return found
+
+    def _names(self, log: LogSettings) -> list[str]:
+        if log.docker:
+            logs = self._containers.logs(log.docker_root, log.docker)
+            self._told_empty(log.name, empty=not logs)
+            return logs
+        if log.stdin and not self._stdin:
+            return []  # replayed or tested: nobody pumps
+        return [log.name] if log.journal or log.stdin else self._expand(log.path)
 
     def _expand(self, path: str) -> list[str]:
         if not glob.has_magic(path) or os.path.lexists(path):
@@ -180,30 +229,39 @@ class Reader:
             self._passed_over.add(name)
         return True
 
-    def _follow(self, name: str, server: str, origin: str) -> None:
+    def _follow(self, name: str, server: str, log: LogSettings) -> None:
         report = self._reports[name] = Report(name, self._telemetry)
         report.expect()
-        marks = self._marks(name)
-        from_end = marks is None and origin not in self._seen
-        self._followers[name] = Follower(name, server, report, self._clock, marks, from_end=from_end)
-        self._origins[name] = origin
+        self._followers[name] = self._source(name, server, log, report)
+        self._origins[name] = log.name
         self._followers[name].look()  # before the next path: a file under two names is known by what is open
+        self._spare_descriptors()
 
-    def _marks(self, name: str) -> tuple[Mark, ...] | None:
+    def _source(self, name: str, server: str, log: LogSettings, report: Report) -> Source:
+        if log.stdin and self._stdin:
+            return Stdin(server, report, self._clock, self._stdin)
+        if log.journal:
+            return Journal(name, server, report, self._clock, self._stored_as(name, left_from_json))
+        marks = self._stored_as(name, marks_from_json)
+        first_sight = marks is None and log.name not in self._seen
+        return Follower(name, server, report, self._clock, Outset(marks, first_sight, self._stamp, log.format))
+
+    def _stored_as(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """The position of a log, None if there is none that can be used."""
         body = self._left.get(name) or self._stored.get(name)
         if body is None:
             return None
         try:
-            return marks_from_json(body)
+            return parse(body)
         except ValueError as error:
-            logger.warning("log {!r}: its stored position cannot be used ({}); following from its end", name, error)
+            logger.warning("log {!r}: its stored position cannot be used ({}); this is a first sight", name, error)
             return None
 
     def _drop(self, name: str) -> None:
         follower = self._followers.pop(name)
-        marks = follower.marks(())
-        if marks is not None:
-            self._left[name] = marks_to_json(marks)
+        body = follower.position(())
+        if body is not None:
+            self._left[name] = body
         follower.close()
         del self._origins[name]
         self._reports.pop(name).over()

@@ -6,14 +6,15 @@ import errno
 
 from loguru import logger
 
-from vllm_vigil.lines.generation import NotRegular
+from vllm_vigil.lines.generation import NotRegular, OurOwn
 from vllm_vigil.lines.mark import Mark
 from vllm_vigil.telemetry import Telemetry
 
 TRUNCATED = "truncated"
 GONE = "gone"
 TOO_LONG = "line_too_long"
-LOSSES = (TRUNCATED, GONE, TOO_LONG)
+DROPPED = "dropped"
+LOSSES = (TRUNCATED, GONE, TOO_LONG, DROPPED)
 """The label values of `cause`."""
 
 
@@ -24,7 +25,7 @@ class Report:
         self._name = name
         self._telemetry = telemetry
         self._trouble: str | None = None  # None before the first look, "" while there is none
-        self._lag_bytes = -1
+        self._lag = (-1, 0.0)
 
     @property
     def readable(self) -> bool:
@@ -36,16 +37,20 @@ class Report:
         for cause in LOSSES:
             self._telemetry.log_lost(self._name, cause, 0)
 
-    def lag(self, size_bytes: int) -> None:
-        """So much waits to be read."""
-        if size_bytes != self._lag_bytes:
-            self._telemetry.log_lag(self._name, size_bytes)
-            self._lag_bytes = size_bytes
+    def lag(self, size_bytes: int, seconds: float) -> None:
+        """So much waits to be read, the oldest of it for so long."""
+        if (size_bytes, seconds) != self._lag:
+            self._telemetry.log_lag(self._name, size_bytes, seconds)
+            self._lag = (size_bytes, seconds)
 
     def cut(self, size_bytes: int) -> None:
         """So much was left out of lines that were too long."""
         if size_bytes:
             self._telemetry.log_lost(self._name, TOO_LONG, size_bytes)
+
+    def gap(self, cause: str, size_bytes: int) -> None:
+        """So much may have been lost of what is no file."""
+        self._telemetry.log_lost(self._name, cause, size_bytes)
 
     def lost(self, mark: Mark, cause: str) -> None:
         """What followed a mark was truncated or removed; how much is known only as far as its size was seen."""
@@ -64,7 +69,10 @@ class Report:
 
     def trouble(self, error: OSError, *, expected: bool) -> None:
         """The path cannot be read; `expected` while a renamed file is still being read."""
-        told = _told(error)
+        self.say(_told(error), expected=expected)
+
+    def say(self, told: str, *, expected: bool = False) -> None:
+        """The log cannot be read, for a reason in words; told once."""
         if told != self._trouble:
             self._telemetry.log_readable(self._name, readable=False)
             logger.log("INFO" if expected else "WARNING", "log {!r} {}", self._name, told)
@@ -86,6 +94,10 @@ class Report:
 def _told(error: OSError) -> str:
     if isinstance(error, NotRegular):
         return f"{error.strerror}: have the server write to a file"
+    if isinstance(error, OurOwn):
+        return f"{error.strerror}: followed, it would feed on itself; have vLLM and vigil write to two files"
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "cannot be opened, for no descriptor is left: raise the limit of open files (LimitNOFILE, ulimit -n)"
     if error.errno == errno.ENOENT:
         return "does not exist: it is followed from its beginning when it appears"
     if error.errno in {errno.EACCES, errno.EPERM}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -10,7 +11,9 @@ from typing import NamedTuple
 
 from vllm_vigil.lines.settings import COMPRESSED
 
-_NUMBER = re.compile(r"[.\-_]\d[\d.\-_:TZ]*$")  # vllm.log.1, vllm.log-20261121, vllm.log.2026-11-21
+_NUMBER = re.compile(r"[.\-_]\d[\d.\-_:TZ]*(?:\.backup)?$")
+"""vllm.log.1, vllm.log-20261121, vllm.log.2026-11-21; `.backup` is how logrotate saves a file that is in its way."""
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _DATE_INSIDE = re.compile(r"[.\-_]\d{8}[\d\-_:TZ]*(?=\.[A-Za-z]+$)")  # vllm-20261121.log
 
 
@@ -20,13 +23,15 @@ class File(NamedTuple):
     path: str
     key: tuple[int, int]  # device and inode
     size: int
+    modified: int  # ns
     named: bool
 
 
 def siblings(path: str) -> list[File]:
     """The path itself if something is there, then what stands beside it under a name of the same beginning.
 
-    Where the path is a symlink, also beside what it leads to: there the kubelet rotates.
+    Where the path is a symlink, also beside what it leads to: there the kubelet rotates. Raises OSError when there is
+    no descriptor left to look with.
     """
     target = os.path.realpath(path)
     beside = [*_beside(path), *(_beside(target) if target != path else ())]
@@ -39,7 +44,9 @@ def _beside(path: str) -> Iterator[File]:
     try:
         with os.scandir(place.parent) as entries:
             paths = [entry.path for entry in entries if entry.name.startswith(beginning) and entry.name != place.name]
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            raise  # they may well be there
         return  # without its directory there is no file either
     for found in paths:
         if not found.endswith(COMPRESSED):
@@ -51,10 +58,19 @@ def _files(path: str, *, named: bool) -> Iterator[File]:
         status = os.stat(path)  # noqa: PTH116  # as in the rest of this room
     except OSError:
         return  # moved away meanwhile
-    yield File(path, (status.st_dev, status.st_ino), status.st_size, named)
+    yield File(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns, named)
 
 
 def rotated(path: str, paths: Collection[str]) -> bool:
     """Whether a path that a glob found holds no lines of its own: compressed, or an older file of another one found."""
     bases = {_NUMBER.sub("", path), _DATE_INSIDE.sub("", path)} - {path}
     return path.endswith(COMPRESSED) or any(base in paths for base in bases)
+
+
+def key_at(path: str) -> tuple[int, int] | None:
+    """Device and inode of what stands at a path, None if nothing can be seen there."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # as above
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -42,6 +42,10 @@ class Splitter:
         """Leave out so many bytes that hold nothing (a hole); they belong to the line not ended yet."""
         self.at += count
 
+    def peek(self) -> Piece | None:
+        """The line that has no end yet, as far as it has come, if there is one; it is held on."""
+        return Piece(bytes(self._held), self.start, self.at, soft=False) if self._held else None
+
     def finish(self) -> Piece | None:
         """The line that will never be ended, if there is one."""
         piece = self._give() if self._held else None

@@ -21,13 +21,15 @@ from urllib.parse import quote
 
 from vllm_vigil.errors import ConfigError
 from vllm_vigil.model import Outcome
-from vllm_vigil.notifications.message import Message
+from vllm_vigil.notifications.message import Kind, Message
 from vllm_vigil.units import Secret
 
 OLDEST = (2, 1)
 """The first version whose incident plugins resolve by a key of ours."""
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
+TOO_MANY_SECONDS = 30.0
+"""After 429, because Apprise does not show `Retry-After`: Slack asks for up to 30 s as a rule."""
 LONGEST_KEY = 255
 """PagerDuty's limit, the shortest of those known."""
 
@@ -52,10 +54,14 @@ _LATER = frozenset({408, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one attempt ended; `detail` says why in words that hold no address, key or text of the message."""
+    """How one attempt ended; `detail` says why in words that hold no address, key or text of the message.
+
+    `wait_seconds` is for how long the whole channel is to be left alone.
+    """
 
     outcome: Outcome
     detail: str = ""
+    wait_seconds: float = 0.0
 
 
 class Channel:
@@ -73,9 +79,10 @@ class Channel:
         """Send now, in this thread; returns when the provider has answered or Apprise has given up.
 
         Services that keep incidents (PagerDuty and those with the same two arguments, `action` and `dedup`) open,
-        update and resolve the one of this key; the others just get the message.
+        update and resolve the one of this key, with the numbers and the link in fields of their own where they have
+        such; the others just get the message.
         """
-        plugin = self._plugin(key)
+        plugin = self._plugin(message, key)
         if plugin is None:
             return Attempt(Outcome.PERMANENT, "Apprise does not understand the address of this channel")
         apprise = _apprise()
@@ -91,8 +98,22 @@ class Channel:
             return Attempt(Outcome.DELIVERED)
         return classify([entry.message for each in result for entry in each.logs()])
 
-    def _plugin(self, key: str) -> Any:
-        """A fresh plugin object, with the key where it takes one."""
+    def explain(self, message: Message, key: str) -> dict[str, str]:
+        """What `send` would give to the service: the fields by name, without the address and its secrets."""
+        plugin = self._plugin(message, key)
+        if plugin is None:
+            return {"error": "Apprise does not understand the address of this channel"}
+        fields = {"service": str(plugin.service_name), "title": message.title, "body": message.body}
+        if {"action", "dedup"} <= type(plugin).template_args.keys():
+            fields |= {"action": "resolve" if message.kind is Kind.SUCCESS else "trigger", "key": short_key(key)}
+        if message.link and "click" in type(plugin).template_args:
+            fields["link"] = message.link
+        if "details" in type(plugin).template_kwargs:
+            fields |= {f"detail {name}": value for name, value in message.details}
+        return fields
+
+    def _plugin(self, message: Message, key: str) -> Any:
+        """A fresh plugin object, with key, link and numbers where it takes them."""
         arguments = {
             "redirect": "no",
             "retry": "0",
@@ -103,7 +124,12 @@ class Channel:
         plugin = _instantiate(_extend(self._url.reveal(), arguments))
         if plugin is None or not {"action", "dedup"} <= type(plugin).template_args.keys():
             return plugin
-        return _instantiate(_extend(self._url.reveal(), arguments | {"action": "map", "dedup": short_key(key)}))
+        arguments |= {"action": "map", "dedup": short_key(key)}
+        if message.link and "click" in type(plugin).template_args:
+            arguments["click"] = quote(message.link, safe="")  # it is unquoted twice, as the details are
+        if "details" in type(plugin).template_kwargs:
+            arguments |= {f"+{quote(name, safe='')}": quote(value, safe="") for name, value in message.details}
+        return _instantiate(_extend(self._url.reveal(), arguments))
 
 
 def understands(url: Secret) -> bool:
@@ -121,7 +147,7 @@ def classify(complaints: list[str]) -> Attempt:
         return Attempt(Outcome.RETRY, f"answered HTTP {code}, but not as this service confirms a message")
     if 400 <= code < 500 and code not in _LATER:
         return Attempt(Outcome.PERMANENT, f"refused with HTTP {code}")
-    return Attempt(Outcome.RETRY, f"answered HTTP {code}")
+    return Attempt(Outcome.RETRY, f"answered HTTP {code}", TOO_MANY_SECONDS if code == 429 else 0.0)
 
 
 def short_key(key: str) -> str:

@@ -36,6 +36,18 @@ def listeners(incident: Incident, settings: NotifySettings) -> tuple[Listener, .
     return tuple(found.values())
 
 
+def fallbacks(incident: Incident, settings: NotifySettings) -> tuple[str, ...]:
+    """The channels that a critical page goes to, in this order, when those of its routes do not take it."""
+    heard = {listener.channel for listener in listeners(incident, settings)}
+    found: dict[str, None] = {}
+    for route in settings.routes:
+        if _matches(route, incident):
+            found.update(dict.fromkeys(settings.channels if route.fallback is None else route.fallback))
+            if not route.also:
+                break
+    return tuple(name for name in found if name not in heard)
+
+
 def _matches(route: RouteSettings, incident: Incident) -> bool:
     facts = {"severity": incident.severity.value, "rule": incident.rule, "server": incident.server}
     return all(facts.get(key) == value for key, value in route.match.items())

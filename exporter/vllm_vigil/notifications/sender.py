@@ -2,7 +2,8 @@
 
 Promise: at least once, and the rows of one incident in their order. What is written after an attempt is all that
 is remembered: killed in between, the row is sent again under the same key. A channel that hangs or fails delays no
-other, and one incident's row in backoff does not delay the rows of other incidents.
+other, and one incident's row in backoff does not delay the rows of other incidents, until the channel fails for all
+of them (`breaker`). A call that does not come back long after its deadline is left to its thread, for a new one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from loguru import logger
 
 from vllm_vigil.clock import Clock, Waker
-from vllm_vigil.model import Delivery, Notification, Outcome
+from vllm_vigil.model import Delivery, Notification, Outcome, Reason
+from vllm_vigil.notifications import digest
+from vllm_vigil.notifications.breaker import LAST_SECONDS, Breaker, backoff_seconds
 from vllm_vigil.notifications.channel import Attempt
 from vllm_vigil.notifications.message import Message
 from vllm_vigil.state.store import Store
@@ -25,11 +29,15 @@ from vllm_vigil.worker import Worker
 
 DEADLINE_SECONDS = 20.0
 """More than the channel's own timeouts, which end an attempt knowing more about it."""
-FIRST_BACKOFF_SECONDS = 5.0
-LAST_BACKOFF_SECONDS = 300.0
-SHORTEST_BACKOFF_SECONDS = 1.0
+ABANDON_SECONDS = 60.0
+"""After the deadline; a provider that drips a byte a second may hold a call for hours."""
+ABANDONED_CALLS = 3
+"""As many threads of a channel may be held so; then it waits for one of them."""
 LONGEST_PAUSE_SECONDS = 15.0
 """How old the exported age of the backlog may get."""
+
+
+ENDS = frozenset({Outcome.DELIVERED, Outcome.PERMANENT})
 
 
 class Channel(Protocol):
@@ -47,6 +55,7 @@ class Sender:
     """Sends what waits for one channel.
 
     `compose` makes the words of a notification at a time (epoch seconds); `jitter` gives numbers from 0 to 1.
+    `report` is called inside the transaction that writes that a message was refused for good.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Sender:
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
         jitter: Callable[[], float] = random.random,
+        report: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         self._channel = channel
         self._store = store
@@ -67,8 +77,12 @@ class Sender:
         self._compose = compose
         self._deadline_seconds = deadline_seconds
         self._jitter = jitter
+        self._report = report
+        self._breaker = Breaker(jitter)
         self._waker = Waker(clock)
         self._worker = Worker(f"send {channel.name}")
+        self._stuck_since: float | None = None
+        self._abandoned: list[Worker] = []
         self._under_way: asyncio.Future[None] | None = None
         self._trouble = ""
 
@@ -78,10 +92,10 @@ class Sender:
 
     async def run(self) -> None:
         """Send until cancelled, which takes effect at once: an attempt under way goes on, for `finish` to wait for."""
+        digest.fold(self._store, self._channel.name, self._clock.wall())
         while True:
             self._report_backlog()
-            # a call that outlived its deadline still holds the thread: nothing can be begun before it comes back
-            row = None if self._worker.busy else self._due()
+            row = self._next()
             if row is None:
                 await self._waker.wait(self._pause_seconds())
             else:
@@ -100,8 +114,31 @@ class Sender:
     async def _deliver(self, row: Notification) -> None:
         self._settle(await self._attempt(row))
 
-    def _due(self) -> Notification | None:
-        return self._store.due(self._channel.name, self._clock.wall(), LAST_BACKOFF_SECONDS)
+    def _next(self) -> Notification | None:
+        """What is to be sent now: the oldest that is due; of a channel that failed, the oldest to find out."""
+        name, now = self._channel.name, self._clock.wall()
+        digest.write(self._store, name, now)
+        if not self._free() or self._breaker.hold_seconds(self._clock.monotonic()):
+            return None
+        row = self._store.rows.oldest(name) if self._breaker.open else self._store.rows.due(name, now, LAST_SECONDS)
+        if row and row.reason is Reason.RESOLVED and not self._store.rows.heard(row.incident.key, name):
+            return replace(row, reason=Reason.PASSED)
+        return row
+
+    def _free(self) -> bool:
+        """Whether a call can be begun: the last has come back, or is given up for a thread of its own."""
+        if not self._worker.busy:
+            self._stuck_since = None
+            return True
+        now = self._clock.monotonic()
+        self._stuck_since = now if self._stuck_since is None else self._stuck_since
+        self._abandoned = [worker for worker in self._abandoned if worker.busy]
+        if now - self._stuck_since < ABANDON_SECONDS or len(self._abandoned) >= ABANDONED_CALLS:
+            return False
+        logger.warning("channel {}: a call has not come back; going on without it", self._channel.name)
+        self._abandoned.append(self._worker)
+        self._worker, self._stuck_since = Worker(self._worker.name), None
+        return True
 
     async def _attempt(self, row: Notification) -> Delivery:
         """One delivery, whatever happens in it."""
@@ -113,34 +150,49 @@ class Sender:
             attempt = Attempt(Outcome.UNKNOWN, f"no answer in {self._deadline_seconds:g} s; it may have arrived")
         except Exception as error:  # one delivery; its text may quote an address, so only its type is told
             attempt = Attempt(Outcome.RETRY, f"failed with {type(error).__name__}")
-        return Delivery(row, attempt.outcome, attempt.detail, self._clock.monotonic() - begun)
+        took = self._clock.monotonic() - begun
+        return Delivery(row, attempt.outcome, attempt.detail, took, attempt.wait_seconds)
 
     def _settle(self, delivery: Delivery) -> None:
         """Write down how the attempt ended, then say so."""
         row, now = delivery.notification, self._clock.wall()
-        ended = delivery.outcome in (Outcome.DELIVERED, Outcome.PERMANENT)
         with self._store.transaction():
-            if ended:
-                self._store.end(row.id, now, delivery.outcome, delivery.detail)
+            if delivery.outcome in ENDS:
+                self._store.rows.end(row.id, now, delivery.outcome, delivery.detail)
             else:
-                next_at = now + self._backoff_seconds(row.attempts)
-                self._store.postpone(row.id, next_at, delivery.outcome, delivery.detail)
+                backoff = backoff_seconds(row.attempts + 1, self._jitter())
+                next_at = now + max(backoff, delivery.wait_seconds)
+                self._store.rows.postpone(row.id, next_at, delivery.outcome, delivery.detail)
+            if delivery.outcome is Outcome.PERMANENT:
+                self._report(delivery)
+        self._learn(delivery)
         self._telemetry.attempted(self._channel.name, delivery.outcome)
         self._tell(delivery)
 
-    def _backoff_seconds(self, attempts: int) -> float:
-        """Full jitter: anything up to a bound that doubles, so that many senders do not come back together."""
-        bound = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(attempts, 10))
-        return max(SHORTEST_BACKOFF_SECONDS, bound * self._jitter())
+    def _learn(self, delivery: Delivery) -> None:
+        """Trust the channel more or less; when it answers again, all that waits is due, oldest first."""
+        name = self._channel.name
+        if delivery.outcome not in ENDS:
+            self._breaker.failed(self._clock.monotonic(), delivery.wait_seconds)
+        elif self._breaker.open:
+            self._breaker.answered()
+            digest.fold(self._store, name, self._clock.wall())
+            with self._store.transaction():
+                self._store.rows.hurry(name, self._clock.wall())
+        else:
+            self._breaker.answered()
+        self._telemetry.channel_breaker(name, is_open=self._breaker.open)
 
     def _pause_seconds(self) -> float:
-        next_at = self._store.next_due(self._channel.name)
+        next_at = self._store.rows.next_due(self._channel.name)
         if next_at is None or self._worker.busy:
             return LONGEST_PAUSE_SECONDS
-        return min(max(next_at - self._clock.wall(), 0.0), LONGEST_PAUSE_SECONDS)
+        hold = self._breaker.hold_seconds(self._clock.monotonic())
+        due = hold if self._breaker.open else max(hold, next_at - self._clock.wall())
+        return min(max(due, 0.0), LONGEST_PAUSE_SECONDS)
 
     def _report_backlog(self) -> None:
-        pending, oldest = self._store.backlog(self._channel.name)
+        pending, oldest = self._store.rows.backlog(self._channel.name)
         age_seconds = 0.0 if oldest is None else max(0.0, self._clock.wall() - oldest)
         self._telemetry.outbox(self._channel.name, pending=pending, oldest_seconds=age_seconds)
 

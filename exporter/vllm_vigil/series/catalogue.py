@@ -11,10 +11,11 @@ from itertools import chain
 from types import MappingProxyType
 
 from vllm_vigil.clock import RealClock
-from vllm_vigil.series.gpu import GPU_ROWS
+from vllm_vigil.series.gpu import GPU_SPECS
+from vllm_vigil.series.host import HOST_SPECS
 from vllm_vigil.series.spec import Spec
 from vllm_vigil.series.verdict import ENGINE_STATE
-from vllm_vigil.series.vllm import ENGINE_INFO, VLLM_ROWS, Upstream, VllmRow
+from vllm_vigil.series.vllm import DERIVED, LEFT_OUT, VLLM_ROWS, VllmRow
 from vllm_vigil.telemetry import Telemetry
 
 
@@ -28,7 +29,7 @@ def unique(specs: Iterable[Spec]) -> Mapping[str, Spec]:
 
 
 SPECS: Mapping[str, Spec] = unique(
-    chain((row.spec for row in VLLM_ROWS), (ENGINE_INFO, ENGINE_STATE), (row.spec for row in GPU_ROWS))
+    chain((row.spec for row in VLLM_ROWS), (*DERIVED, ENGINE_STATE), GPU_SPECS, HOST_SPECS)
 )
 
 
@@ -39,7 +40,7 @@ def spec_of(name: str) -> Spec:
 
 def markdown() -> str:
     """docs/metrics.md: every series with kind, labels, meaning and, for vLLM's, where it comes from."""
-    return "\n".join((*_head(), *_llm(), *_gpu(), *_own(), ""))
+    return "\n".join((*_head(), *_llm(), *_gpu(), *_host(), *_own(), ""))
 
 
 def _head() -> Iterator[str]:
@@ -55,11 +56,21 @@ def _llm() -> Iterator[str]:
     yield "vLLM's buckets and counters its resets. A server without the label `engine` (V0, and V1 before 0.8.3) gets"
     yield '`engine="0"`.'
     yield ""
-    yield from _table(("Series", "Kind", "Labels", "Meaning", "vLLM's names and versions"))
+    yield "Each name is known behind Ray's `ray_vllm_` too (whose replicas get a label `replica`) and, as NIM does it,"
+    yield "without a prefix. A release marked hidden shows it only with `--show-hidden-metrics-for-version`; `vigil"
+    yield "catalogue --versions` tells it by release. The first rows are looked for on every server, and are the last"
+    yield "to be dropped when it gives more than `max_series`."
+    yield ""
+    yield from _table(("Series", "Kind", "Labels", "Meaning", "vLLM's names and releases"))
     for row in VLLM_ROWS:
         yield _line((*_cells(row.spec), _sources(row)))
-    yield _line((*_cells(ENGINE_INFO), "`GET /version`"))
+    for spec in DERIVED:
+        yield _line((*_cells(spec), "`GET /version`, `GET /v1/models`, `vllm:cache_config_info`"))
     yield _line((*_cells(ENGINE_STATE), "judged by the sidecar"))
+    yield from ("", "Left out, and why:", "")
+    yield from _table(("vLLM's name", "Why it is no series"))
+    for each in LEFT_OUT:
+        yield _line((", ".join(f"`{name}`" for name in each.names), each.why))
 
 
 def _gpu() -> Iterator[str]:
@@ -68,7 +79,18 @@ def _gpu() -> Iterator[str]:
     yield "leaves its series out."
     yield ""
     yield from _table(("Series", "Kind", "Labels", "Meaning"))
-    for spec in unique(row.spec for row in GPU_ROWS).values():
+    for spec in GPU_SPECS:
+        yield _line(_cells(spec))
+
+
+def _host() -> Iterator[str]:
+    yield from ("", "## The host and vLLM's processes", "")
+    yield "Read from /proc and the cgroup file systems. `role` is `api_server`, `engine_core`, `worker`, `coordinator`,"
+    yield "`launcher` or `other`; of what uses a GPU also `foreign` (no vLLM) and `hidden` (cannot be seen from here)."
+    yield "A vLLM that is not configured has no `server`. `rank` is as vLLM writes it (`TP1`, `DP0_PP0_TP1_EP1`)."
+    yield ""
+    yield from _table(("Series", "Kind", "Labels", "Meaning"))
+    for spec in HOST_SPECS:
         yield _line(_cells(spec))
 
 
@@ -86,11 +108,8 @@ def _cells(spec: Spec) -> tuple[str, ...]:
 
 
 def _sources(row: VllmRow) -> str:
-    return "; ".join(f"`{upstream.name}` ({_versions(upstream)})" for upstream in row.upstream)
-
-
-def _versions(upstream: Upstream) -> str:
-    return f"{upstream.first} on" if upstream.last is None else f"{upstream.first} to {upstream.last}"
+    names = "; ".join(f"`{upstream.name}` ({upstream.releases})" for upstream in row.upstream)
+    return f"{names}; needs {row.needs}" if row.needs else names
 
 
 def _table(heads: tuple[str, ...]) -> Iterator[str]:

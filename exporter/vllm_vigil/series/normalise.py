@@ -1,179 +1,175 @@
-"""Readings -> the Snapshot of one tick, through the tables. Pure: the same readings give the same snapshot.
+"""Readings -> the Snapshot of one tick, through the tables. The same readings give the same snapshot.
 
 Promise: a number is under our name exactly as the source gave it, or it is absent. Left out, and counted as dropped:
 
 - `not_finite`: NaN or an infinity, which says nothing and would spoil every sum it enters;
 - `duplicate`: a label set that was there before, as when several API servers report one engine. The first stays, as
-  in Prometheus: values that should be one cannot be added.
+  in Prometheus: values that should be one cannot be added;
+- `budget`: what a server gives beyond its `max_series`.
 
 Left out without loss: an older spelling of what the same page also says under its newer name, `*_created` (when a
-counter was made), and what no row has a use for (`python_gc_*`, families that we do not know), which is counted as
-unclaimed. Label values are other people's text: control and bidi characters are taken out of them and they are cut.
+counter was made), and what no row has a use for, which is counted as unclaimed and named as unknown.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import compress, repeat
 
-from vllm_vigil.model import Labels, Point, Reading, Sample, Series, Snapshot
+from vllm_vigil.model import Labels, Point, Reading, Samples, Series, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS
-from vllm_vigil.series.spec import RESERVED_LABELS, Kind, Spec
-from vllm_vigil.series.vllm import ENGINE_INFO, VLLM_ROWS, VllmRow
+from vllm_vigil.series.plan import Column, Plan, clean, plan
+from vllm_vigil.series.vllm import CONTEXT_TOKENS, ENGINE_INFO, ENGINE_INFO_SETTINGS, KV_CACHE_TOKENS
 
-LABEL_LIMIT = 200
-"""Characters of a label value; the rest is cut."""
-
-OPEN_LABELS_LIMIT = 64
-"""Labels that a series with open labels carries at most. vLLM 0.33 has 40 in its cache configuration."""
-
-_OPEN_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # a quoted UTF-8 name would need a newer reader
-
-HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
+MAX_SERIES = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """The snapshot, how many samples were dropped from it, by cause, and how many no row has a use for."""
+    """The snapshot, and what is not in it.
+
+    How many samples were dropped, by cause, and how many no row has a use for; the families that no row knows, sorted.
+    """
 
     snapshot: Snapshot
-    dropped: Mapping[str, int]
-    unclaimed: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    unclaimed: int = 0
+    unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """One row's use for one sample name: `age` 0 is the row's newest spelling."""
+class Normaliser:
+    """Gives the series of one source's readings. What was worked out for a page serves the next of the same keys."""
 
-    row: VllmRow
-    age: int
-    suffix: str
+    def __init__(self, max_series: int = MAX_SERIES, *, passthrough: bool = False) -> None:
+        self._max_series = max_series
+        self._passthrough = passthrough
+        self._keys: object = None
+        self._facts: Mapping[str, str] = {}
+        self._plan = Plan((), {}, 0, ())
+        self._derived: tuple[Series, ...] = ()
 
+    def normalise(self, reading: Reading) -> Normalised:
+        """Every series of a reading. One that carries an error contributes nothing, whatever else is in it."""
+        if reading.error is not None:
+            return Normalised(Snapshot())
+        return self._of_vllm(reading) if reading.source == "vllm" else _of_ours(reading)
 
-def _claims() -> dict[str, tuple[_Claim, ...]]:
-    found: dict[str, tuple[_Claim, ...]] = {}
-    for row in VLLM_ROWS:
-        suffixes = HISTOGRAM_SUFFIXES if row.spec.kind is Kind.HISTOGRAM else ("",)
-        for age, upstream in enumerate(row.upstream):
-            for suffix in suffixes:
-                name = upstream.name + suffix
-                found[name] = (*found.get(name, ()), _Claim(row, age, suffix))
-    return found
+    def _of_vllm(self, reading: Reading) -> Normalised:
+        samples = _columns(reading)
+        if samples.keys is not self._keys or reading.facts != self._facts:
+            self._learn(reading, samples)
+        finite = math.isfinite(sum(samples.values))
+        found, not_finite = {}, 0
+        for column in self._plan.columns:
+            taken = column.pick(samples.values)
+            if finite and column.plain:
+                points = tuple(_points(column, taken))
+            else:
+                points, lost = _chosen_points(column, taken)
+                not_finite += lost
+            if points:
+                found[column.name] = Series(column.name, points, column.family)
+        found |= {series.name: series for series in self._derived}
+        dropped = {**self._plan.dropped, "not_finite": not_finite} if not_finite else self._plan.dropped
+        return Normalised(Snapshot(found), dropped, self._plan.unclaimed, self._plan.unknown)
 
-
-CLAIMS = _claims()
-"""By sample name. A name may serve two rows: the count of `vllm:iteration_tokens_total` is also the step counter."""
+    def _learn(self, reading: Reading, samples: Samples) -> None:
+        self._plan = plan(reading.server, samples, self._max_series, passthrough=self._passthrough)
+        self._derived = tuple(_derived(self._plan, reading))
+        self._keys, self._facts = samples.keys, reading.facts
 
 
 def normalise(readings: Iterable[Reading]) -> Normalised:
-    """Give every series of these readings. One that carries an error contributes nothing, whatever else is in it."""
-    gathering = _Gathering()
-    for reading in readings:
-        if reading.error is not None:
-            continue
-        if reading.source == "vllm":
-            gathering.add_vllm(reading)
-        else:
-            gathering.add_own(reading)
-    return gathering.result()
+    """Every series of several readings, each looked at for the first time."""
+    parts = [Normaliser().normalise(reading) for reading in readings]
+    dropped: Counter[str] = Counter()
+    for part in parts:
+        dropped.update(part.dropped)
+    return Normalised(
+        joined(part.snapshot for part in parts),
+        dict(dropped),
+        sum(part.unclaimed for part in parts),
+        tuple(sorted({name for part in parts for name in part.unknown})),
+    )
 
 
 def joined(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """One snapshot of several, of different sources or servers: their series side by side."""
-    points: dict[str, tuple[Point, ...]] = {}
+    """One snapshot of several, of different sources or servers: their series side by side, ours first."""
+    found: dict[str, Series] = {}
     for snapshot in snapshots:
         for name, series in snapshot.series.items():
-            points[name] = points.get(name, ()) + series.points
-    return Snapshot({name: Series(name, points[name]) for name in SPECS if name in points})
+            before = found.get(name)
+            found[name] = series if before is None else Series(name, before.points + series.points, before.family)
+    return Snapshot({name: found[name] for name in dict.fromkeys((*SPECS, *found)) if name in found})
 
 
-class _Gathering:
-    """Points by name, while the readings are gone through."""
-
-    def __init__(self) -> None:
-        self._points: dict[str, dict[tuple[str, Labels], Point]] = {}
-        self._dropped: Counter[str] = Counter()
-        self._unclaimed = 0
-
-    def result(self) -> Normalised:
-        """What was gathered, in the order of the catalogue."""
-        series = {name: Series(name, tuple(self._points[name].values())) for name in SPECS if name in self._points}
-        return Normalised(Snapshot(series), dict(self._dropped), self._unclaimed)
-
-    def add_own(self, reading: Reading) -> None:
-        """A source of ours (NVML), whose samples already carry our names."""
-        for sample in reading.samples:
-            spec = SPECS.get(sample.name)
-            if spec is None:
-                self._unclaimed += 1
-            else:
-                self._put(spec, Point(_clean(sample.labels), sample.value))
-
-    def add_vllm(self, reading: Reading) -> None:
-        """A page of vLLM, through the table."""
-        newest = _newest_spellings(reading.samples)
-        for sample in reading.samples:
-            claims = CLAIMS.get(sample.name, ())
-            if not claims and not sample.name.endswith("_created"):
-                self._unclaimed += 1
-            for claim in claims:
-                self._put_claimed(reading.server, sample, claim, newest)
-        if version := reading.facts.get("version"):
-            self._put(ENGINE_INFO, Point(_clean((("server", reading.server), ("vllm_version", version))), 1.0))
-
-    def _put_claimed(self, server: str, sample: Sample, claim: _Claim, newest: Mapping[str, int]) -> None:
-        row = claim.row
-        if claim.age == newest[row.spec.name] and (row.only is None or row.only in sample.labels):
-            value = row.change(sample.value) if row.change and math.isfinite(sample.value) else sample.value
-            self._put(row.spec, Point(_labels_of(row, server, sample, claim.suffix), value, claim.suffix))
-
-    def _put(self, spec: Spec, point: Point) -> None:
-        if not math.isfinite(point.value):
-            self._dropped["not_finite"] += 1
-            return
-        points = self._points.setdefault(spec.name, {})
-        if points.setdefault((point.suffix, point.labels), point) is not point:
-            self._dropped["duplicate"] += 1
+def _columns(reading: Reading) -> Samples:
+    given = reading.samples
+    if isinstance(given, Samples):
+        return given
+    return Samples(tuple((each.name, each.labels) for each in given), tuple(each.value for each in given))
 
 
-def _newest_spellings(samples: Iterable[Sample]) -> dict[str, int]:
-    newest: dict[str, int] = {}
-    for sample in samples:
-        for claim in CLAIMS.get(sample.name, ()):
-            name = claim.row.spec.name
-            newest[name] = min(claim.age, newest.get(name, claim.age))
-    return newest
+def _points(column: Column, values: Iterable[float]) -> Iterator[Point]:
+    """A column's points; made as bare tuples are, which is twice as fast as calling `Point`."""
+    return map(tuple.__new__, repeat(Point), zip(column.labels, values, column.suffixes, strict=True))
 
 
-def _labels_of(row: VllmRow, server: str, sample: Sample, suffix: str) -> Labels:
-    given = dict(sample.labels)
-    for theirs, ours in row.renamed:
-        if theirs in given:
-            given[ours] = given.pop(theirs)
-    given.setdefault("engine", "0")
-    given["server"] = server
-    names = set(row.spec.labels)
-    if suffix == "_bucket":
-        names.add("le")
-    if row.spec.open_labels:
-        names.update(_open_names(given.keys() - names, len(names)))
-    return _clean((name, given[name]) for name in sorted(names & given.keys()))
+def _chosen_points(column: Column, taken: tuple[float, ...]) -> tuple[tuple[Point, ...], int]:
+    """The points whose values are numbers and mean something, and how many are no numbers."""
+    row = column.row
+    finite = [math.isfinite(value) for value in taken]
+    wanted = finite
+    if row is not None and row.least is not None:
+        wanted = [good and value >= row.least for good, value in zip(finite, taken, strict=True)]
+    if row is not None and row.flipped:
+        taken = tuple(0.0 if value else 1.0 for value in taken)
+    return tuple(compress(_points(column, taken), wanted)), finite.count(False)
 
 
-def _open_names(given: Iterable[str], taken: int) -> list[str]:
-    allowed = [name for name in sorted(given) if _OPEN_NAME.fullmatch(name) and name not in RESERVED_LABELS]
-    return allowed[: OPEN_LABELS_LIMIT - taken]
+def _of_ours(reading: Reading) -> Normalised:
+    """A source of our own (NVML, the host), whose samples already carry our names."""
+    points: dict[str, dict[Labels, Point]] = {}
+    dropped: Counter[str] = Counter()
+    unclaimed = 0
+    for sample in reading.samples:
+        if sample.name not in SPECS:
+            unclaimed += 1
+        elif not math.isfinite(sample.value):
+            dropped["not_finite"] += 1
+        else:
+            point = Point(clean(sample.labels), sample.value)
+            kept = points.setdefault(sample.name, {})
+            dropped["duplicate"] += kept.setdefault(point.labels, point) is not point
+    series = {name: Series(name, tuple(points[name].values())) for name in SPECS if name in points}
+    return Normalised(Snapshot(series), dict(+dropped), unclaimed)
 
 
-def _clean(pairs: Iterable[tuple[str, str]]) -> Labels:
-    cleaned = ((name, _printable(text)) for name, text in pairs)
-    return tuple((name, text) for name, text in cleaned if text)
+def _derived(plan: Plan, reading: Reading) -> Iterator[Series]:
+    """What facts and the labels of the cache configuration say."""
+    server, facts = reading.server, reading.facts
+    configs = [
+        dict(pairs) for column in plan.columns if column.name == "llm_cache_config_info" for pairs in column.labels
+    ]
+    if version := facts.get("version"):
+        settings = {name: configs[0].get(name, "") for name in ENGINE_INFO_SETTINGS} if configs else {}
+        pairs = clean(labels(server=server, vllm_version=version, **settings))
+        yield Series(ENGINE_INFO.name, (Point(pairs, 1.0),))
+    tokens = [(each["engine"], _cache_tokens(each)) for each in configs if "engine" in each]
+    points = [Point(labels(server=server, engine=engine), float(size)) for engine, size in tokens if size]
+    if points:
+        yield Series(KV_CACHE_TOKENS.name, tuple(points))
+    if limit := _whole(facts.get("max_model_len", "")):
+        yield Series(CONTEXT_TOKENS.name, (Point(labels(server=server), float(limit)),))
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        text = "".join(character for character in text if character.isprintable())
-    return text[:LABEL_LIMIT]
+def _cache_tokens(config: Mapping[str, str]) -> int:
+    known = _whole(config.get("kv_cache_size_tokens", ""))
+    return known or _whole(config.get("num_gpu_blocks", "")) * _whole(config.get("block_size", ""))
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 16 else 0

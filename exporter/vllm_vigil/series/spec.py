@@ -22,16 +22,20 @@ class Kind(StrEnum):
     STATESET = "stateset"
 
 
-NAMED_UNITS = frozenset({"seconds", "bytes", "ratio", "celsius", "watts", "joules", "hertz"})
+NAMED_UNITS = frozenset({"seconds", "bytes", "ratio", "celsius", "watts", "joules", "hertz", "bytes_per_second"})
 """Units that must end the name."""
 
-COUNTED_UNITS = frozenset({"", "requests", "tokens", "preemptions", "steps", "items", "drafts", "lanes", "replays"})
+_COUNTED = """
+    blocks calls connections drafts flops items jobs keys kills lanes lookups operations preemptions replays requests
+    restarts steps tokens transfers
+"""
+COUNTED_UNITS = frozenset({"", *_COUNTED.split()})
 """What is counted; may stand in the name, but need not end it."""
 
 RESERVED_LABELS = frozenset({"instance", "job", "pod", "namespace", "pid"})
 """Set by Prometheus and Kubernetes, or without end: none of our series carries them."""
 
-_NAME = re.compile(r"(?:llm|gpu|vigil)_[a-z0-9]+(?:_[a-z0-9]+)*")
+_NAME = re.compile(r"(?:llm|gpu|host|vigil)_[a-z0-9]+(?:_[a-z0-9]+)*")
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -58,7 +62,7 @@ class Spec:
     def problems(self) -> Iterator[str]:
         """What is wrong with the declaration, in words."""
         if not _NAME.fullmatch(self.name):
-            yield "the name must be lower-case words joined by _ that begin with llm_, gpu_ or vigil_"
+            yield "the name must be lower-case words joined by _ that begin with llm_, gpu_, host_ or vigil_"
         if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
             yield "a counter's name ends in _total, and no other's does"
         if (self.kind is Kind.INFO) != self.name.endswith("_info"):

@@ -1,10 +1,12 @@
-"""The table of what vLLM tells: one row per concept, with every sample name that it ever had and the versions of each.
+"""The table of what vLLM tells: one row per concept, with every sample name that it ever had and the releases of each.
 
 A name here is the base name of a *sample* as it stands on the wire: counters with `_total`, histograms without
 `_bucket`. Parsers strip `_total` from families, and `vllm:iteration_tokens_total` is a histogram: families mislead.
 The names of a row stand newest first. Where a server gives two of them at once they carry the same observations, so
-the first that is there is taken and never the sum. Versions are those of tests/data/vllm/metrics.json; `last` None
-means still there.
+the first that is there is taken and never the sum. `releases.py` says how the releases are written.
+
+Each name is known in its other dresses too: Ray's `ray_vllm_` and `ray_vllm:` (with, in older Ray, counters that lack
+`_total`) and NIM's without any prefix. Ray's label `ReplicaId` or `WorkerId` becomes `replica`, which no row lists.
 
 A server of V0, or of V1 before 0.8.3, has one engine and no label `engine`. It is given `engine="0"`, which is what
 later versions call their only engine, so that one query reads them all.
@@ -12,357 +14,1407 @@ later versions call their only engine, so that one query reads them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from vllm_vigil.series.releases import Span, spans
 from vllm_vigil.series.spec import Kind, Spec
 
 ENGINE = ("server", "model_name", "engine")
+MODEL = ("server", "model_name")
 SERVER = ("server",)
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One sample name of vLLM and the releases, both ends included, that can give it."""
+    """One sample name of vLLM, and the releases that can give it.
+
+    `only` keeps the samples that carry this label value, and takes the label away; `without` leaves those out.
+    """
 
     name: str
-    first: str
-    last: str | None = None
+    releases: str
+    only: tuple[str, str] | None = None
+    without: tuple[str, str] | None = None
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The releases, read."""
+        return spans(self.releases)
 
 
 @dataclass(frozen=True, slots=True)
 class VllmRow:
     """One concept: our series, vLLM's names for it, and how one becomes the other.
 
-    `only` keeps the samples that carry this label value, and takes the label away. `renamed` gives vLLM's name of a
-    label that we call otherwise. `change` is applied to each value.
+    `renamed` gives vLLM's name of a label that we call otherwise. `flipped` turns 1 into 0 and all else into 1; values
+    below `least` mean "off" and are absent. `needs` says what must be switched on, `gap` why releases lack it that
+    could have it. Rows of the `contract` are looked for on every server, and stand first, so that
+    the budget of series is spent on them before others.
     """
 
     spec: Spec
     upstream: tuple[Upstream, ...]
-    only: tuple[str, str] | None = None
     renamed: tuple[tuple[str, str], ...] = ()
-    change: Callable[[float], float] | None = None
+    flipped: bool = False
+    least: float | None = None
+    needs: str = ""
+    gap: str = ""
+    contract: bool = False
+
+    def feedable(self, generation: str, version: str, *, hidden: bool = False) -> bool:
+        """Whether a server of that generation and release can give it; `hidden`: if it is told to show such."""
+        return any(
+            span.covers(generation, version) and span.hidden <= hidden for each in self.upstream for span in each.spans
+        )
 
 
-def _gauge(name: str, unit: str, text: str, *upstream: Upstream, labels: tuple[str, ...] = ENGINE) -> VllmRow:
-    return VllmRow(Spec(name, Kind.GAUGE, unit, text, labels), upstream)
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Families that are no series of ours, and why."""
+
+    names: tuple[str, ...]
+    why: str
 
 
-def _counter(name: str, unit: str, text: str, *upstream: Upstream, labels: tuple[str, ...] = ENGINE) -> VllmRow:
-    return VllmRow(Spec(name, Kind.COUNTER, unit, text, labels), upstream)
-
-
-def _histogram(name: str, unit: str, text: str, *upstream: Upstream, labels: tuple[str, ...] = ENGINE) -> VllmRow:
-    return VllmRow(Spec(name, Kind.HISTOGRAM, unit, text, labels), upstream)
+def _row(  # noqa: PLR0913  # the columns of the table, by name
+    kind: Kind,
+    name: str,
+    unit: str,
+    text: str,
+    *upstream: Upstream,
+    labels: tuple[str, ...] = ENGINE,
+    open_labels: bool = False,
+    renamed: tuple[tuple[str, str], ...] = (),
+    flipped: bool = False,
+    least: float | None = None,
+    needs: str = "",
+    gap: str = "",
+    contract: bool = False,
+) -> VllmRow:
+    spec = Spec(name, kind, unit, text, labels, open_labels)
+    return VllmRow(spec, upstream, renamed, flipped, least, needs, gap, contract)
 
 
 VLLM_ROWS: tuple[VllmRow, ...] = (
-    # --- now
-    _gauge(
+    # --- the contract: what dashboards and alerts rely on, first in line for the budget of series
+    _row(
+        Kind.GAUGE,
         "llm_requests_running",
         "requests",
         "Requests in the batch that the engine is executing.",
-        Upstream("vllm:num_requests_running", "0.2.3"),
+        Upstream("vllm:num_requests_running", "V0 0.2.3-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _gauge(
+    _row(
+        Kind.GAUGE,
         "llm_requests_waiting",
         "requests",
         "Requests that wait for the engine.",
-        Upstream("vllm:num_requests_waiting", "0.2.3"),
+        Upstream("vllm:num_requests_waiting", "V0 0.2.3-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _gauge(
-        "llm_requests_waiting_by_reason",
-        "requests",
-        "Requests that wait, by reason: capacity, or deferred (LoRA budget, KV transfer).",
-        Upstream("vllm:num_requests_waiting_by_reason", "0.20.0"),
-        labels=(*ENGINE, "reason"),
-    ),
-    _gauge(
-        "llm_requests_swapped",
-        "requests",
-        "Requests swapped out to host memory (V0 only).",
-        Upstream("vllm:num_requests_swapped", "0.2.3", "0.9.0.1"),
-    ),
-    _gauge(
+    _row(
+        Kind.GAUGE,
         "llm_kv_cache_usage_ratio",
         "ratio",
         "Share of the KV cache in use, 0 to 1. Average over engines, never sum; near 1 is normal under load.",
-        Upstream("vllm:kv_cache_usage_perc", "0.9.2"),
-        Upstream("vllm:gpu_cache_usage_perc", "0.2.3", "0.11.2"),
+        Upstream("vllm:kv_cache_usage_perc", "V1 0.9.2-, Rust 0.22.0-"),
+        Upstream("vllm:gpu_cache_usage_perc", "V0 0.2.3-0.10.2, V1 0.7.1-0.10.2, V1 0.11.0-0.11.2 hidden"),
+        contract=True,
     ),
-    VllmRow(
-        Spec("llm_engine_asleep", Kind.GAUGE, "", "Whether the engine was put to sleep (sleep mode).", ENGINE),
-        (Upstream("vllm:engine_sleep_state", "0.11.1"),),
-        only=("sleep_state", "awake"),
-        change=lambda awake: 0.0 if awake else 1.0,
+    _row(
+        Kind.GAUGE,
+        "llm_engine_asleep",
+        "",
+        "Whether the engine was put to sleep (sleep mode).",
+        Upstream("vllm:engine_sleep_state", "V1 0.11.1-", only=("sleep_state", "awake")),
+        flipped=True,
+        contract=True,
     ),
-    # --- tokens and requests
-    _counter(
+    _row(
+        Kind.COUNTER,
         "llm_prompt_tokens_total",
         "tokens",
         "Prompt tokens processed, those found in the prefix cache included.",
-        Upstream("vllm:prompt_tokens_total", "0.3.1"),
+        Upstream("vllm:prompt_tokens_total", "V0 0.3.1-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _counter(
-        "llm_prompt_tokens_by_source_total",
-        "tokens",
-        "Prompt tokens by where they came from: computed, found in the local cache, or transferred.",
-        Upstream("vllm:prompt_tokens_by_source_total", "0.16.0"),
-        labels=(*ENGINE, "source"),
-    ),
-    _counter(
-        "llm_prompt_tokens_cached_total",
-        "tokens",
-        "Prompt tokens that a cache, local or external, spared the engine.",
-        Upstream("vllm:prompt_tokens_cached_total", "0.16.0"),
-    ),
-    _counter(
+    _row(
+        Kind.COUNTER,
         "llm_generation_tokens_total",
         "tokens",
         "Tokens generated.",
-        Upstream("vllm:generation_tokens_total", "0.3.1"),
+        Upstream("vllm:generation_tokens_total", "V0 0.3.1-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    VllmRow(
-        Spec(
-            "llm_requests_finished_total",
-            Kind.COUNTER,
-            "requests",
-            "Requests that ended in the engine, by reason; stop and length are successes. "
-            "A request whose client went away is in none of them.",
-            (*ENGINE, "reason"),
-        ),
-        (Upstream("vllm:request_success_total", "0.4.2"),),
+    _row(
+        Kind.COUNTER,
+        "llm_requests_finished_total",
+        "requests",
+        "Requests that ended in the engine, by reason; stop and length are successes. "
+        "A request whose client went away is in none of them.",
+        Upstream("vllm:request_success_total", "V0 0.4.2-0.10.2, V1 0.7.2-, Rust 0.22.0-"),
+        Upstream("request_finish_total", "NIM"),
+        labels=(*ENGINE, "reason"),
         renamed=(("finished_reason", "reason"),),
+        contract=True,
     ),
-    _counter(
+    _row(
+        Kind.COUNTER,
         "llm_preemptions_total",
         "preemptions",
         "Requests pushed out of the running batch for want of KV cache.",
-        Upstream("vllm:num_preemptions_total", "0.4.3"),
+        Upstream("vllm:num_preemptions_total", "V0 0.4.3-0.10.2, V1 0.8.0-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _counter(
-        "llm_engine_steps_total",
-        "steps",
-        "Steps that the engine has taken: its heartbeat.",
-        Upstream("vllm:iteration_tokens_total_count", "0.6.4"),
-    ),
-    _counter(
-        "llm_admission_rejections_total",
-        "requests",
-        "Requests refused because a queue limit was reached, by limit.",
-        Upstream("vllm:admission_rejections_total", "0.32.0"),
-        labels=("server", "model_name", "reason"),
-    ),
-    _counter(
-        "llm_corrupted_requests_total",
-        "requests",
-        "Requests with NaN in their logits (only with VLLM_COMPUTE_NANS_IN_LOGITS=1).",
-        Upstream("vllm:corrupted_requests_total", "0.11.1"),
-    ),
-    # --- caches
-    _counter(
+    _row(
+        Kind.COUNTER,
         "llm_prefix_cache_queries_total",
         "tokens",
         "Tokens looked up in the prefix cache (blocks before 0.9.0: the ratio to hits survives, the rate jumps).",
-        Upstream("vllm:prefix_cache_queries_total", "0.9.2"),
-        Upstream("vllm:gpu_prefix_cache_queries_total", "0.7.3", "0.11.2"),
+        Upstream("vllm:prefix_cache_queries_total", "V1 0.9.2-, Rust 0.22.0-"),
+        Upstream("vllm:gpu_prefix_cache_queries_total", "V1 0.7.3-0.10.2, V1 0.11.0-0.11.2 hidden"),
+        gap="V0 counts no lookups: it gives llm_prefix_cache_hit_ratio up to 0.9.0.1, and nothing after",
+        contract=True,
     ),
-    _counter(
+    _row(
+        Kind.COUNTER,
         "llm_prefix_cache_hits_total",
         "tokens",
         "Tokens found in the prefix cache (blocks before 0.9.0).",
-        Upstream("vllm:prefix_cache_hits_total", "0.9.2"),
-        Upstream("vllm:gpu_prefix_cache_hits_total", "0.7.3", "0.11.2"),
+        Upstream("vllm:prefix_cache_hits_total", "V1 0.9.2-, Rust 0.22.0-"),
+        Upstream("vllm:gpu_prefix_cache_hits_total", "V1 0.7.3-0.10.2, V1 0.11.0-0.11.2 hidden"),
+        gap="V0 counts no hits: it gives llm_prefix_cache_hit_ratio up to 0.9.0.1, and nothing after",
+        contract=True,
     ),
-    _counter(
-        "llm_external_prefix_cache_queries_total",
-        "tokens",
-        "Tokens looked up in the prefix cache of a KV connector.",
-        Upstream("vllm:external_prefix_cache_queries_total", "0.11.1"),
+    _row(
+        Kind.COUNTER,
+        "llm_engine_steps_total",
+        "steps",
+        "Steps that the engine has taken: its heartbeat.",
+        Upstream("vllm:iteration_tokens_total_count", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.30.0-"),
+        contract=True,
     ),
-    _counter(
-        "llm_external_prefix_cache_hits_total",
-        "tokens",
-        "Tokens found in the prefix cache of a KV connector.",
-        Upstream("vllm:external_prefix_cache_hits_total", "0.11.1"),
-    ),
-    _counter(
-        "llm_multimodal_cache_queries_total",
-        "items",
-        "Items looked up in the cache of multi-modal inputs.",
-        Upstream("vllm:mm_cache_queries_total", "0.11.1"),
-    ),
-    _counter(
-        "llm_multimodal_cache_hits_total",
-        "items",
-        "Items found in the cache of multi-modal inputs.",
-        Upstream("vllm:mm_cache_hits_total", "0.11.1"),
-    ),
-    # --- speculative decoding
-    _counter(
-        "llm_spec_decode_drafts_total",
-        "drafts",
-        "Drafts made by speculative decoding.",
-        Upstream("vllm:spec_decode_num_drafts_total", "0.8.5"),
-    ),
-    _counter(
-        "llm_spec_decode_draft_tokens_total",
-        "tokens",
-        "Tokens that were drafted.",
-        Upstream("vllm:spec_decode_num_draft_tokens_total", "0.5.3"),
-    ),
-    _counter(
-        "llm_spec_decode_accepted_tokens_total",
-        "tokens",
-        "Drafted tokens that the model accepted.",
-        Upstream("vllm:spec_decode_num_accepted_tokens_total", "0.5.3"),
-    ),
-    _counter(
-        "llm_spec_decode_accepted_tokens_per_position_total",
-        "tokens",
-        "Drafted tokens that the model accepted, by their position in the draft.",
-        Upstream("vllm:spec_decode_num_accepted_tokens_per_pos_total", "0.8.5"),
-        labels=(*ENGINE, "position"),
-    ),
-    # --- times
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_time_to_first_token_seconds",
         "seconds",
         "Time from arrival to the first token.",
-        Upstream("vllm:time_to_first_token_seconds", "0.3.1"),
+        Upstream("vllm:time_to_first_token_seconds", "V0 0.3.1-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_inter_token_latency_seconds",
         "seconds",
         "Time between two steps that gave a request tokens.",
-        Upstream("vllm:inter_token_latency_seconds", "0.10.2"),
-        Upstream("vllm:time_per_output_token_seconds", "0.3.1", "0.14.1"),
+        Upstream("vllm:inter_token_latency_seconds", "V0 0.10.2-0.10.2, V1 0.10.2-, Rust 0.22.0-"),
+        Upstream("vllm:time_per_output_token_seconds", "V0 0.3.1-0.10.2, V1 0.7.1-0.11.2, V1 0.12.0-0.14.1 hidden"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_time_per_output_token_seconds",
         "seconds",
         "Mean time per output token of each finished request.",
-        Upstream("vllm:request_time_per_output_token_seconds", "0.11.0"),
+        Upstream("vllm:request_time_per_output_token_seconds", "V1 0.11.0-, Rust 0.22.0-"),
+        gap="approximate it by the sums of llm_request_decode_time_seconds and llm_request_generation_tokens",
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_e2e_request_latency_seconds",
         "seconds",
         "Time from arrival to the last token, of finished requests.",
-        Upstream("vllm:e2e_request_latency_seconds", "0.3.1"),
+        Upstream("vllm:e2e_request_latency_seconds", "V0 0.3.1-0.10.2, V1 0.7.3-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_queue_time_seconds",
         "seconds",
         "Time that finished requests had waited.",
-        Upstream("vllm:request_queue_time_seconds", "0.6.4"),
-        Upstream("vllm:time_in_queue_requests", "0.6.4", "0.9.0.1"),
+        Upstream("vllm:request_queue_time_seconds", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.22.0-"),
+        Upstream("vllm:time_in_queue_requests", "V0 0.6.4-0.8.2, V0 0.8.3-0.9.0.1 hidden"),
+        contract=True,
     ),
-    _histogram(
-        "llm_request_inference_time_seconds",
-        "seconds",
-        "Time that finished requests had run: prefill and decode.",
-        Upstream("vllm:request_inference_time_seconds", "0.6.4"),
-    ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_prefill_time_seconds",
         "seconds",
         "Time that finished requests had spent in prefill.",
-        Upstream("vllm:request_prefill_time_seconds", "0.6.4"),
+        Upstream("vllm:request_prefill_time_seconds", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_decode_time_seconds",
         "seconds",
         "Time that finished requests had spent in decode.",
-        Upstream("vllm:request_decode_time_seconds", "0.6.4"),
+        Upstream("vllm:request_decode_time_seconds", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.22.0-"),
+        contract=True,
     ),
-    # --- sizes
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_prompt_tokens",
         "tokens",
         "Prompt tokens of finished requests.",
-        Upstream("vllm:request_prompt_tokens", "0.4.2"),
+        Upstream("vllm:request_prompt_tokens", "V0 0.4.2-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_generation_tokens",
         "tokens",
         "Generated tokens of finished requests.",
-        Upstream("vllm:request_generation_tokens", "0.4.2"),
+        Upstream("vllm:request_generation_tokens", "V0 0.4.2-0.10.2, V1 0.7.1-, Rust 0.22.0-"),
+        contract=True,
     ),
-    _histogram(
+    _row(
+        Kind.INFO,
+        "llm_cache_config_info",
+        "",
+        "The engine's cache configuration, as labels that vary with the version of vLLM; always 1.",
+        Upstream("vllm:cache_config_info", "V0 0.3.3-0.10.2, V1 0.8.0-"),
+        labels=("server", "engine"),
+        open_labels=True,
+        contract=True,
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_http_requests_total",
+        "requests",
+        "HTTP requests answered, by route, method and class of status (2xx, 4xx, 5xx). "
+        "A stream that fails half way is 2xx.",
+        Upstream("http_requests_total", "API 0.8.3-, Rust 0.22.0-"),
+        labels=(*SERVER, "handler", "method", "code"),
+        renamed=(("status", "code"),),
+        contract=True,
+    ),
+    # --- scheduler and requests
+    _row(
+        Kind.GAUGE,
+        "llm_requests_waiting_by_reason",
+        "requests",
+        "Requests that wait, by reason: capacity, or deferred (LoRA budget, KV transfer).",
+        Upstream("vllm:num_requests_waiting_by_reason", "V1 0.20.0-, Rust 0.22.0-"),
+        labels=(*ENGINE, "reason"),
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_requests_kv_fetch",
+        "requests",
+        "Requests that wait for KV from elsewhere, by stage.",
+        Upstream("vllm:num_requests_kv_fetch_by_stage", "V1 0.32.0-"),
+        labels=(*ENGINE, "stage"),
+        needs="--kv-transfer-config with a consumer's role",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_requests_swapped",
+        "requests",
+        "Requests swapped out to host memory (V0 only).",
+        Upstream("vllm:num_requests_swapped", "V0 0.2.3-0.8.2, V0 0.8.3-0.9.0.1 hidden"),
+        gap="V1 does not swap: it recomputes, see llm_preemptions_total",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_requests_running_limit",
+        "requests",
+        "The most requests that can run at once (NIM only).",
+        Upstream("num_request_max", "NIM"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_requests_failed_total",
+        "requests",
+        "Requests that failed (NIM only; vLLM counts none).",
+        Upstream("request_failure_total", "NIM"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_admission_rejections_total",
+        "requests",
+        "Requests refused because a queue limit was reached, by limit; each is also a 5xx.",
+        Upstream("vllm:admission_rejections_total", "V1 0.32.0-"),
+        labels=(*MODEL, "reason"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_corrupted_requests_total",
+        "requests",
+        "Requests with NaN in their logits.",
+        Upstream("vllm:corrupted_requests_total", "V1 0.11.1-, Rust 0.32.0-"),
+        needs="VLLM_COMPUTE_NANS_IN_LOGITS=1",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_watermark_requests_total",
+        "requests",
+        "Finished requests, by what became of their watermark.",
+        Upstream("vllm:watermark_requests_total", "V1 0.32.0-"),
+        labels=(*ENGINE, "status"),
+        needs="--watermark-config",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_request_inference_time_seconds",
+        "seconds",
+        "Time that finished requests had run: prefill and decode.",
+        Upstream("vllm:request_inference_time_seconds", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_max_generation_tokens",
         "tokens",
-        "Longest of the sequences that each finished request had asked for.",
-        Upstream("vllm:request_max_num_generation_tokens", "0.6.4"),
+        "Most tokens that each finished request could have got.",
+        Upstream("vllm:request_max_num_generation_tokens", "V0 0.6.4-0.10.2, V1 0.8.0-, Rust 0.22.0-"),
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
+        "llm_request_prefill_computed_tokens",
+        "tokens",
+        "Prompt tokens of finished requests that were computed, not found in a cache.",
+        Upstream("vllm:request_prefill_kv_computed_tokens", "V1 0.13.0-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_params_n",
         "",
         "The parameter n of finished requests: sequences asked for.",
-        Upstream("vllm:request_params_n", "0.4.2"),
+        Upstream("vllm:request_params_n", "V0 0.4.2-0.10.2, V1 0.8.0-, Rust 0.22.0-"),
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_params_max_tokens",
         "tokens",
         "The parameter max_tokens of finished requests.",
-        Upstream("vllm:request_params_max_tokens", "0.6.4"),
+        Upstream("vllm:request_params_max_tokens", "V0 0.6.4-0.10.2, V1 0.8.0-, Rust 0.22.0-"),
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_request_preemptions",
         "preemptions",
         "How often finished requests had been preempted.",
-        Upstream("vllm:request_num_preemptions", "0.30.0"),
+        Upstream("vllm:request_num_preemptions", "V1 0.30.0-, Rust 0.31.0-"),
     ),
-    _histogram(
+    _row(
+        Kind.HISTOGRAM,
         "llm_engine_step_tokens",
         "tokens",
         "Tokens in each step of the engine.",
-        Upstream("vllm:iteration_tokens_total", "0.6.4"),
+        Upstream("vllm:iteration_tokens_total", "V0 0.6.4-0.10.2, V1 0.7.3-, Rust 0.30.0-"),
     ),
-    # --- the server
-    VllmRow(
-        Spec(
-            "llm_http_requests_total",
-            Kind.COUNTER,
-            "requests",
-            "HTTP requests answered, by route, method and class of status (2xx, 4xx, 5xx). "
-            "A stream that fails half way is 2xx.",
-            (*SERVER, "handler", "method", "code"),
-        ),
-        (Upstream("http_requests_total", "0.8.3"),),
-        renamed=(("status", "code"),),
+    # --- tokens and caches
+    _row(
+        Kind.COUNTER,
+        "llm_prompt_tokens_by_source_total",
+        "tokens",
+        "Prompt tokens by where they came from: computed, found in the local cache, or transferred.",
+        Upstream("vllm:prompt_tokens_by_source_total", "V1 0.16.0-, Rust 0.22.0-"),
+        labels=(*ENGINE, "source"),
     ),
-    _histogram(
+    _row(
+        Kind.COUNTER,
+        "llm_prompt_tokens_cached_total",
+        "tokens",
+        "Prompt tokens that a cache, local or external, spared the engine.",
+        Upstream("vllm:prompt_tokens_cached_total", "V1 0.16.0-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_prompt_tokens_cached_by_tier_total",
+        "tokens",
+        "Prompt tokens found in a cache, by its tier: device, host, p2p, disk.",
+        Upstream("vllm:prompt_tokens_cached_by_source_total", "V1 0.32.0-, Rust 0.32.0-"),
+        labels=(*ENGINE, "tier"),
+        renamed=(("source", "tier"),),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_prompt_tokens_recomputed_total",
+        "tokens",
+        "Cached prompt tokens that were computed again.",
+        Upstream("vllm:prompt_tokens_recomputed_total", "V1 0.16.0-0.19.1"),
+        gap="vLLM dropped it without a successor",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_prefix_cache_hit_ratio",
+        "ratio",
+        "Share of blocks found in the prefix cache, as V0 works it out; later versions count lookups and hits.",
+        Upstream("vllm:gpu_prefix_cache_hit_rate", "V0 0.5.5-0.8.2, V0 0.8.3-0.9.0.1 hidden"),
+        least=0.0,
+        gap="divide llm_prefix_cache_hits_total by llm_prefix_cache_queries_total",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_cpu_prefix_cache_hit_ratio",
+        "ratio",
+        "Share of blocks found in the prefix cache in host memory (V0 only).",
+        Upstream("vllm:cpu_prefix_cache_hit_rate", "V0 0.5.5-0.8.2, V0 0.8.3-0.9.0.1 hidden"),
+        least=0.0,
+        gap="V1 has no such cache; see llm_external_prefix_cache_hits_total",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_cpu_kv_cache_usage_ratio",
+        "ratio",
+        "Share of the host's swap blocks in use (V0 only).",
+        Upstream("vllm:cpu_cache_usage_perc", "V0 0.2.3-0.8.2, V0 0.8.3-0.9.0.1 hidden"),
+        gap="V1 does not swap; see llm_kv_offload_cpu_pinned_ratio",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_external_prefix_cache_queries_total",
+        "tokens",
+        "Tokens looked up in the prefix cache of a KV connector.",
+        Upstream("vllm:external_prefix_cache_queries_total", "V1 0.11.1-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_external_prefix_cache_hits_total",
+        "tokens",
+        "Tokens found in the prefix cache of a KV connector.",
+        Upstream("vllm:external_prefix_cache_hits_total", "V1 0.11.1-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_multimodal_cache_queries_total",
+        "items",
+        "Items looked up in the cache of multi-modal inputs.",
+        Upstream("vllm:mm_cache_queries_total", "V1 0.11.1-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_multimodal_cache_hits_total",
+        "items",
+        "Items found in the cache of multi-modal inputs.",
+        Upstream("vllm:mm_cache_hits_total", "V1 0.11.1-"),
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_block_lifetime_seconds",
+        "seconds",
+        "Time from a KV block's allocation to its eviction, sampled.",
+        Upstream("vllm:kv_block_lifetime_seconds", "V1 0.12.0-, Rust 0.22.0-"),
+        needs="--kv-cache-metrics",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_block_idle_before_evict_seconds",
+        "seconds",
+        "Time that a KV block lay idle before its eviction, sampled.",
+        Upstream("vllm:kv_block_idle_before_evict_seconds", "V1 0.12.0-, Rust 0.22.0-"),
+        needs="--kv-cache-metrics",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_block_reuse_gap_seconds",
+        "seconds",
+        "Time between two uses of a KV block, sampled.",
+        Upstream("vllm:kv_block_reuse_gap_seconds", "V1 0.12.0-, Rust 0.22.0-"),
+        needs="--kv-cache-metrics",
+    ),
+    # --- speculative decoding, diffusion, LoRA, tools, work done
+    _row(
+        Kind.COUNTER,
+        "llm_spec_decode_drafts_total",
+        "drafts",
+        "Drafts made by speculative decoding.",
+        Upstream("vllm:spec_decode_num_drafts_total", "V1 0.8.5-, Rust 0.22.0-"),
+        needs="speculative decoding",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_spec_decode_draft_tokens_total",
+        "tokens",
+        "Tokens that were drafted.",
+        Upstream("vllm:spec_decode_num_draft_tokens_total", "V0 0.5.3-0.9.2, V1 0.8.3-, Rust 0.22.0-"),
+        needs="speculative decoding",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_spec_decode_accepted_tokens_total",
+        "tokens",
+        "Drafted tokens that the model accepted.",
+        Upstream("vllm:spec_decode_num_accepted_tokens_total", "V0 0.5.3-0.9.2, V1 0.8.3-, Rust 0.22.0-"),
+        needs="speculative decoding",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_spec_decode_accepted_tokens_per_position_total",
+        "tokens",
+        "Drafted tokens that the model accepted, by their position in the draft.",
+        Upstream("vllm:spec_decode_num_accepted_tokens_per_pos_total", "V1 0.8.5-, Rust 0.22.0-"),
+        labels=(*ENGINE, "position"),
+        needs="speculative decoding",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_spec_decode_emitted_tokens_total",
+        "tokens",
+        "Tokens that speculative decoding gave (V0 only).",
+        Upstream("vllm:spec_decode_num_emitted_tokens_total", "V0 0.5.3-0.9.2"),
+        gap="V1: accepted tokens plus drafts",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_diffusion_denoising_steps_total",
+        "steps",
+        "Denoising steps of a diffusion language model.",
+        Upstream("vllm:diffusion_num_denoising_steps_total", "V1 0.24.0-"),
+        needs="a diffusion language model",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_diffusion_canvas_positions_total",
+        "",
+        "Canvas positions that a diffusion language model evaluated.",
+        Upstream("vllm:diffusion_num_canvas_positions_total", "V1 0.24.0-"),
+        needs="a diffusion language model",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_diffusion_committed_tokens_total",
+        "tokens",
+        "Tokens that a diffusion language model committed.",
+        Upstream("vllm:diffusion_num_committed_tokens_total", "V1 0.24.0-"),
+        needs="a diffusion language model",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_lora_updated_timestamp_seconds",
+        "seconds",
+        "When the LoRA adapters in the labels were last in use, since the epoch: the newest is the present state.",
+        Upstream("vllm:lora_requests_info", "V0 0.6.4-0.10.2, V1 0.8.0-, Rust 0.24.0-"),
+        labels=(*SERVER, "max_lora", "running_lora_adapters", "waiting_lora_adapters"),
+        needs="--enable-lora",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_tool_calls_parsed_total",
+        "calls",
+        "Calls of the tool-call parser; streams count once a delta, and a parser that fails counts as no_tool_call.",
+        Upstream("vllm:tool_call_parser_invocations_total", "API 0.24.0-"),
+        labels=(*MODEL, "mode", "outcome", "request_type"),
+        needs="--tool-call-parser",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_estimated_flops_per_gpu_total",
+        "flops",
+        "Floating-point operations of each GPU, as vLLM estimates them; 0 without --enable-mfu-metrics.",
+        Upstream("vllm:estimated_flops_per_gpu_total", "V1 0.17.0-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_estimated_read_per_gpu_bytes_total",
+        "bytes",
+        "Bytes read from each GPU's memory, as vLLM estimates them; 0 without --enable-mfu-metrics.",
+        Upstream("vllm:estimated_read_bytes_per_gpu_total", "V1 0.17.0-, Rust 0.22.0-"),
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_estimated_write_per_gpu_bytes_total",
+        "bytes",
+        "Bytes written to each GPU's memory, as vLLM estimates them; 0 without --enable-mfu-metrics.",
+        Upstream("vllm:estimated_write_bytes_per_gpu_total", "V1 0.17.0-, Rust 0.22.0-"),
+    ),
+    # --- sleep, weights, the server
+    _row(
+        Kind.GAUGE,
+        "llm_engine_sleep_level",
+        "",
+        "Sleep of the engine: 1 for the level in the label, weights_offloaded or discard_all.",
+        Upstream("vllm:engine_sleep_state", "V1 0.11.1-", without=("sleep_state", "awake")),
+        labels=(*ENGINE, "level"),
+        renamed=(("sleep_state", "level"),),
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_sleep_operation_duration_seconds",
+        "seconds",
+        "Time that a sleep-mode operation took, by operation.",
+        Upstream("vllm:sleep_mode_operation_duration_seconds", "API 0.32.0-, Rust 0.32.0-"),
+        labels=(*SERVER, "operation"),
+        needs="a first sleep or wake (VLLM_SERVER_DEV_MODE=1)",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_sleep_operations_in_flight",
+        "operations",
+        "Sleep-mode operations under way, by operation.",
+        Upstream("vllm:sleep_mode_operations_in_flight", "API 0.32.0-, Rust 0.32.0-"),
+        labels=(*SERVER, "operation"),
+        needs="a first sleep or wake (VLLM_SERVER_DEV_MODE=1)",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_weight_update_duration_seconds",
+        "seconds",
+        "Time that an operation of a weight update took, by operation.",
+        Upstream("vllm:rl_weight_update_operation_duration_seconds", "API 0.32.0-, Rust 0.32.0-"),
+        labels=(*SERVER, "operation"),
+        needs="a first weight update",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_weight_updates_in_flight",
+        "operations",
+        "Operations of weight updates under way, by operation.",
+        Upstream("vllm:rl_weight_update_operations_in_flight", "API 0.32.0-, Rust 0.32.0-"),
+        labels=(*SERVER, "operation"),
+        needs="a first weight update",
+    ),
+    _row(
+        Kind.HISTOGRAM,
         "llm_http_request_duration_seconds",
         "seconds",
         "Time to answer an HTTP request; a stream counts until its end.",
-        Upstream("http_request_duration_seconds", "0.8.3"),
+        Upstream("http_request_duration_seconds", "API 0.8.3-, Rust 0.22.0-"),
         labels=(*SERVER, "handler", "method"),
     ),
-    _gauge(
+    _row(
+        Kind.HISTOGRAM,
+        "llm_http_request_duration_all_seconds",
+        "seconds",
+        "Time to answer an HTTP request, all routes together, in finer buckets.",
+        Upstream("http_request_duration_highr_seconds", "API 0.8.3-, Rust 0.22.0-"),
+        labels=SERVER,
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_websocket_connections_active",
+        "connections",
+        "Open WebSocket connections.",
+        Upstream("vllm:websocket_connections_active", "API 0.18.0-"),
+        labels=SERVER,
+        needs="a realtime (speech) model",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_websocket_connections_total",
+        "connections",
+        "WebSocket connections accepted.",
+        Upstream("vllm:websocket_connections_total", "API 0.18.0-"),
+        labels=SERVER,
+        needs="a realtime (speech) model",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_websocket_connection_duration_seconds",
+        "seconds",
+        "How long WebSocket connections lasted.",
+        Upstream("vllm:websocket_connection_duration_seconds", "API 0.18.0-"),
+        labels=SERVER,
+        needs="a realtime (speech) model",
+    ),
+    _row(
+        Kind.GAUGE,
         "llm_server_start_time_seconds",
         "seconds",
         "When the API server process started, since the epoch. Absent with several API servers.",
-        Upstream("process_start_time_seconds", "0.3.3"),
+        Upstream("process_start_time_seconds", "API 0.3.3-"),
         labels=SERVER,
+        needs="a single API server process",
     ),
-    _gauge(
+    _row(
+        Kind.GAUGE,
         "llm_server_resident_memory_bytes",
         "bytes",
         "Host memory of the API server process, not of the engine. Absent with several API servers.",
-        Upstream("process_resident_memory_bytes", "0.3.3"),
+        Upstream("process_resident_memory_bytes", "API 0.3.3-"),
         labels=SERVER,
+        needs="a single API server process",
     ),
-    VllmRow(
-        Spec(
-            "llm_cache_config_info",
-            Kind.INFO,
-            "",
-            "The engine's cache configuration, as labels that vary with the version of vLLM; always 1.",
-            ("server", "engine"),
-            open_labels=True,
+    _row(
+        Kind.COUNTER,
+        "llm_server_cpu_seconds_total",
+        "seconds",
+        "CPU time of the API server process, not of the engine. Absent with several API servers.",
+        Upstream("process_cpu_seconds_total", "API 0.3.3-"),
+        labels=SERVER,
+        needs="a single API server process",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_server_open_fds",
+        "",
+        "File descriptors that the API server process has open. Absent with several API servers.",
+        Upstream("process_open_fds", "API 0.3.3-"),
+        labels=SERVER,
+        needs="a single API server process",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_server_max_fds",
+        "",
+        "File descriptors that the API server process may open. Absent with several API servers.",
+        Upstream("process_max_fds", "API 0.3.3-"),
+        labels=SERVER,
+        needs="a single API server process",
+    ),
+    # --- KV offload
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_load_bytes_total",
+        "bytes",
+        "Bytes moved from offload storage to the GPU.",
+        Upstream("vllm:kv_offload_load_bytes_total", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_total_bytes_total", "V1 0.16.0-", only=("transfer_type", "CPU_to_GPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_store_bytes_total",
+        "bytes",
+        "Bytes moved from the GPU to offload storage.",
+        Upstream("vllm:kv_offload_store_bytes_total", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_total_bytes_total", "V1 0.16.0-", only=("transfer_type", "GPU_to_CPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_load_seconds_total",
+        "seconds",
+        "Time spent moving from offload storage to the GPU.",
+        Upstream("vllm:kv_offload_load_time_total", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_total_time_total", "V1 0.16.0-", only=("transfer_type", "CPU_to_GPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_store_seconds_total",
+        "seconds",
+        "Time spent moving from the GPU to offload storage.",
+        Upstream("vllm:kv_offload_store_time_total", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_total_time_total", "V1 0.16.0-", only=("transfer_type", "GPU_to_CPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_load_size_bytes",
+        "bytes",
+        "Size of each transfer from offload storage to the GPU.",
+        Upstream("vllm:kv_offload_load_size", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_size", "V1 0.16.0-", only=("transfer_type", "CPU_to_GPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_store_size_bytes",
+        "bytes",
+        "Size of each transfer from the GPU to offload storage.",
+        Upstream("vllm:kv_offload_store_size", "V1 0.24.0-"),
+        Upstream("vllm:kv_offload_size", "V1 0.16.0-", only=("transfer_type", "GPU_to_CPU")),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_stores_skipped_total",
+        "",
+        "Offload stores that were skipped.",
+        Upstream("vllm:kv_offload_stores_skipped_total", "V1 0.24.0-"),
+        needs="an OffloadingConnector with the CPU spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_allocation_failures_total",
+        "",
+        "Offload stores that found no room.",
+        Upstream("vllm:kv_offload_allocation_failure_total", "V1 0.26.0-"),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_cpu_allocation_blocks",
+        "blocks",
+        "Host blocks asked for by each store.",
+        Upstream("vllm:kv_offload_cpu_allocation_size", "V1 0.26.0-"),
+        needs="an OffloadingConnector with the CPU spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_cpu_pinned_ratio",
+        "ratio",
+        "Share of the host's KV pool that transfers hold: not how full it is.",
+        Upstream("vllm:kv_offload_cpu_cache_usage_perc", "V1 0.24.0-"),
+        needs="an OffloadingConnector with the CPU spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_cpu_pinned_by_loads_ratio",
+        "ratio",
+        "Share of the host's KV pool that loads hold.",
+        Upstream("vllm:kv_offload_cpu_cache_read_usage_perc", "V1 0.26.0-"),
+        needs="an OffloadingConnector with the CPU spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_cpu_pinned_by_stores_ratio",
+        "ratio",
+        "Share of the host's KV pool that stores hold.",
+        Upstream("vllm:kv_offload_cpu_cache_write_usage_perc", "V1 0.26.0-"),
+        needs="an OffloadingConnector with the CPU spec",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_lookup_sync_delay_seconds",
+        "seconds",
+        "Time in one lookup of the offload storage.",
+        Upstream("vllm:kv_offload_lookup_sync_delay_seconds", "V1 0.26.0-"),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_lookup_async_delay_seconds",
+        "seconds",
+        "Time from a deferred lookup of the offload storage to its answer.",
+        Upstream("vllm:kv_offload_lookup_async_delay_seconds", "V1 0.26.0-"),
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.INFO,
+        "llm_kv_offload_config_info",
+        "",
+        "The configuration of the offload managers, as labels; always 1.",
+        Upstream("vllm:kv_offload_config_info", "V1 0.33.0-"),
+        open_labels=True,
+        needs="an OffloadingConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_queries_total",
+        "lookups",
+        "Chunk lookups sent to a tier.",
+        Upstream("vllm:kv_offload_tiering_chunk_queries_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_hits_total",
+        "lookups",
+        "Chunk lookups that a tier answered.",
+        Upstream("vllm:kv_offload_tiering_chunk_hits_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_read_bytes_total",
+        "bytes",
+        "Bytes read from a secondary tier.",
+        Upstream("vllm:kv_offload_tiering_read_bytes_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_write_bytes_total",
+        "bytes",
+        "Bytes written to a secondary tier.",
+        Upstream("vllm:kv_offload_tiering_write_bytes_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_read_seconds_total",
+        "seconds",
+        "Time spent reading from a secondary tier.",
+        Upstream("vllm:kv_offload_tiering_read_time_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_write_seconds_total",
+        "seconds",
+        "Time spent writing to a secondary tier.",
+        Upstream("vllm:kv_offload_tiering_write_time_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_tier_lookup_sync_delay_seconds",
+        "seconds",
+        "Time that one lookup in a tier blocked.",
+        Upstream("vllm:kv_offload_tiering_lookup_sync_delay_seconds", "V1 0.26.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_tier_lookup_async_delay_seconds",
+        "seconds",
+        "Time until a retried lookup in a tier had its answer.",
+        Upstream("vllm:kv_offload_tiering_lookup_async_delay_seconds", "V1 0.26.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_kv_offload_tier_promotion_latency_seconds",
+        "seconds",
+        "Time that a promotion from a tier took, failures included.",
+        Upstream("vllm:kv_offload_tiering_promotion_latency_seconds", "V1 0.33.0-"),
+        labels=(*ENGINE, "tier", "result"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_tier_promotions_active",
+        "jobs",
+        "Promotions from a tier under way.",
+        Upstream("vllm:kv_offload_tiering_active_promotion_jobs", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_promotion_failures_total",
+        "jobs",
+        "Promotions from a tier that failed.",
+        Upstream("vllm:kv_offload_tiering_promotion_job_failures_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_promotion_allocation_failures_total",
+        "",
+        "Promotions that found no room in the primary tier.",
+        Upstream("vllm:kv_offload_tiering_promotion_allocation_failures_total", "V1 0.28.0-"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_tier_cascades_active",
+        "jobs",
+        "Cascades to a tier under way.",
+        Upstream("vllm:kv_offload_tiering_active_cascade_jobs", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_cascade_failures_total",
+        "jobs",
+        "Cascades to a tier that failed.",
+        Upstream("vllm:kv_offload_tiering_cascade_job_failures_total", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_tier_primary_read_ratio",
+        "ratio",
+        "Share of the primary tier that reads to this tier use.",
+        Upstream("vllm:kv_offload_tiering_primary_read_usage_perc", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_kv_offload_tier_primary_write_ratio",
+        "ratio",
+        "Share of the primary tier that writes from this tier use.",
+        Upstream("vllm:kv_offload_tiering_primary_write_usage_perc", "V1 0.28.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_dropped_blocks_total",
+        "blocks",
+        "Blocks dropped because a tier was too slow.",
+        Upstream("vllm:kv_offload_tiering_backpressure_blocks_dropped_total", "V1 0.31.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_kv_offload_tier_dropped_stores_total",
+        "",
+        "Stores dropped because a tier was too slow.",
+        Upstream("vllm:kv_offload_tiering_backpressure_stores_dropped_total", "V1 0.31.0-"),
+        labels=(*ENGINE, "tier"),
+        needs="an OffloadingConnector with the tiering spec",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_simple_kv_offload_used_blocks",
+        "blocks",
+        "Blocks of the simple offload pool that are pinned.",
+        Upstream("vllm:simple_kv_offload_used_blocks", "V1 0.31.0-"),
+        needs="a SimpleCPUOffloadConnector",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_simple_kv_offload_pending_store_blocks",
+        "blocks",
+        "Blocks in stores that have not finished.",
+        Upstream("vllm:simple_kv_offload_pending_store_blocks", "V1 0.31.0-"),
+        needs="a SimpleCPUOffloadConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_simple_kv_offload_load_blocks_total",
+        "blocks",
+        "Blocks restored to the GPU.",
+        Upstream("vllm:simple_kv_offload_load_blocks_total", "V1 0.31.0-"),
+        needs="a SimpleCPUOffloadConnector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_simple_kv_offload_save_outcomes_total",
+        "",
+        "Decisions whether to store, by outcome.",
+        Upstream("vllm:simple_kv_offload_save_outcomes_total", "V1 0.31.0-"),
+        labels=(*ENGINE, "outcome"),
+        needs="a SimpleCPUOffloadConnector",
+    ),
+    _row(
+        Kind.INFO,
+        "llm_simple_kv_offload_info",
+        "",
+        "How the simple offload was set up, as labels; always 1.",
+        Upstream("vllm:simple_kv_offload_info", "V1 0.31.0-"),
+        labels=(*ENGINE, "backend", "page_cache", "lazy_offload", "capacity_blocks"),
+        needs="a SimpleCPUOffloadConnector",
+    ),
+    # --- KV transfer between servers
+    _row(
+        Kind.HISTOGRAM,
+        "llm_nixl_transfer_time_seconds",
+        "seconds",
+        "Time of each NIXL transfer.",
+        Upstream("vllm:nixl_xfer_time_seconds", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_nixl_post_time_seconds",
+        "seconds",
+        "Time to post each NIXL transfer.",
+        Upstream("vllm:nixl_post_time_seconds", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_nixl_transfer_size_bytes",
+        "bytes",
+        "Size of each NIXL transfer.",
+        Upstream("vllm:nixl_bytes_transferred", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_nixl_transfer_descriptors",
+        "",
+        "Descriptors in each NIXL transfer.",
+        Upstream("vllm:nixl_num_descriptors", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_nixl_failed_transfers_total",
+        "transfers",
+        "NIXL transfers that failed; from 0.31.0 failed handshakes and notifications too.",
+        Upstream("vllm:nixl_num_failed_transfers_total", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_nixl_failed_notifications_total",
+        "",
+        "NIXL notifications that failed; from 0.31.0 also in the failed transfers.",
+        Upstream("vllm:nixl_num_failed_notifications_total", "V1 0.11.1-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_nixl_late_notifications_total",
+        "",
+        "NIXL notices of completion for requests that were no longer known.",
+        Upstream("vllm:nixl_num_notifications_after_expiry_total", "V1 0.32.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_nixl_expired_requests_total",
+        "requests",
+        "Requests whose KV expired before NIXL had read it.",
+        Upstream("vllm:nixl_num_kv_expired_reqs_total", "V1 0.15.0-, Rust 0.30.0-"),
+        needs="the NIXL connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_mooncake_transfer_time_seconds",
+        "seconds",
+        "Time of each Mooncake transfer.",
+        Upstream("vllm:mooncake_xfer_time_seconds", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_mooncake_transfer_size_bytes",
+        "bytes",
+        "Size of each Mooncake transfer.",
+        Upstream("vllm:mooncake_bytes_transferred", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_mooncake_transfer_descriptors",
+        "",
+        "Descriptors in each Mooncake transfer.",
+        Upstream("vllm:mooncake_num_descriptors", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_failed_transfers_total",
+        "transfers",
+        "Mooncake transfers that failed.",
+        Upstream("vllm:mooncake_num_failed_transfers_total", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_failed_receives_total",
+        "transfers",
+        "Mooncake receives that failed.",
+        Upstream("vllm:mooncake_num_failed_recvs_total", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_expired_requests_total",
+        "requests",
+        "Requests whose KV expired before Mooncake had read it.",
+        Upstream("vllm:mooncake_num_kv_expired_reqs_total", "V1 0.33.0-, Rust 0.33.0-"),
+        needs="the Mooncake connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_store_operations_total",
+        "operations",
+        "Operations on the Mooncake store, by kind and status.",
+        Upstream("vllm:mooncake_store_operation_total", "V1 0.22.0-, Rust 0.30.0-"),
+        labels=(*ENGINE, "operation", "status"),
+        needs="the Mooncake store connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_mooncake_store_operation_time_seconds",
+        "seconds",
+        "Time of each operation on the Mooncake store.",
+        Upstream("vllm:mooncake_store_operation_time_seconds", "V1 0.22.0-, Rust 0.30.0-"),
+        labels=(*ENGINE, "operation", "status"),
+        needs="the Mooncake store connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_store_bytes_total",
+        "bytes",
+        "Bytes moved by operations on the Mooncake store.",
+        Upstream("vllm:mooncake_store_operation_bytes_total", "V1 0.22.0-, Rust 0.30.0-"),
+        labels=(*ENGINE, "operation", "status"),
+        needs="the Mooncake store connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_store_keys_total",
+        "keys",
+        "Keys touched by operations on the Mooncake store.",
+        Upstream("vllm:mooncake_store_operation_keys_total", "V1 0.22.0-, Rust 0.30.0-"),
+        labels=(*ENGINE, "operation", "status"),
+        needs="the Mooncake store connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_mooncake_store_failed_keys_total",
+        "keys",
+        "Keys that failed in operations on the Mooncake store.",
+        Upstream("vllm:mooncake_store_operation_failed_keys_total", "V1 0.22.0-, Rust 0.30.0-"),
+        labels=(*ENGINE, "operation", "status"),
+        needs="the Mooncake store connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_hf3fs_load_duration_seconds",
+        "seconds",
+        "Time of each KV load through HF3FS.",
+        Upstream("vllm:hf3fs_load_duration_seconds", "V1 0.20.0-"),
+        needs="the HF3FS connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_hf3fs_save_duration_seconds",
+        "seconds",
+        "Time of each KV save through HF3FS.",
+        Upstream("vllm:hf3fs_save_duration_seconds", "V1 0.20.0-"),
+        needs="the HF3FS connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_hf3fs_failed_loads_total",
+        "operations",
+        "KV loads through HF3FS that failed.",
+        Upstream("vllm:hf3fs_num_failed_load_total", "V1 0.20.0-"),
+        needs="the HF3FS connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_hf3fs_failed_saves_total",
+        "operations",
+        "KV saves through HF3FS that failed.",
+        Upstream("vllm:hf3fs_num_failed_save_total", "V1 0.20.0-"),
+        needs="the HF3FS connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_hisparse_cache_hits_total",
+        "",
+        "Lookups that HiSparse's hot buffer answered.",
+        Upstream("vllm:hisparse_cache_hits_total", "V1 0.30.0-"),
+        needs="the HiSparse connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_hisparse_cache_misses_total",
+        "",
+        "Lookups that HiSparse's hot buffer could not answer.",
+        Upstream("vllm:hisparse_cache_misses_total", "V1 0.30.0-"),
+        needs="the HiSparse connector",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_hisparse_host_cache_usage_ratio",
+        "ratio",
+        "Share of HiSparse's KV cache on the host in use.",
+        Upstream("vllm:hisparse_host_cache_usage_perc", "V1 0.32.0-"),
+        needs="the HiSparse connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_hisparse_host_to_device_bytes_total",
+        "bytes",
+        "Bytes moved from the host to HiSparse's hot buffers.",
+        Upstream("vllm:hisparse_host_to_device_bytes_total", "V1 0.30.0-"),
+        needs="the HiSparse connector",
+    ),
+    _row(
+        Kind.GAUGE,
+        "llm_hisparse_pending_transfers",
+        "transfers",
+        "HiSparse page transfers that have not finished.",
+        Upstream("vllm:hisparse_pending_page_transfers", "V1 0.32.0-"),
+        needs="the HiSparse connector",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_hisparse_host_block_lifetime_seconds",
+        "seconds",
+        "Life of HiSparse's KV blocks on the host, sampled.",
+        Upstream("vllm:hisparse_host_block_lifetime_seconds", "V1 0.32.0-"),
+        needs="the HiSparse connector and --kv-cache-metrics",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_hisparse_host_block_idle_before_evict_seconds",
+        "seconds",
+        "Time that HiSparse's blocks lay idle before eviction, sampled.",
+        Upstream("vllm:hisparse_host_block_idle_before_evict_seconds", "V1 0.32.0-"),
+        needs="the HiSparse connector and --kv-cache-metrics",
+    ),
+    _row(
+        Kind.HISTOGRAM,
+        "llm_hisparse_host_block_reuse_gap_seconds",
+        "seconds",
+        "Time between two uses of HiSparse's blocks, sampled.",
+        Upstream("vllm:hisparse_host_block_reuse_gap_seconds", "V1 0.32.0-"),
+        needs="the HiSparse connector and --kv-cache-metrics",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_umbp_submitted_total",
+        "",
+        "Objects given to UMBP, by operation.",
+        Upstream("vllm:umbp_transfer_submitted_total", "V1 0.33.0-"),
+        labels=(*ENGINE, "operation"),
+        needs="the UMBP connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_umbp_completed_total",
+        "",
+        "Objects that UMBP has transferred, by operation.",
+        Upstream("vllm:umbp_transfer_completed_total", "V1 0.33.0-"),
+        labels=(*ENGINE, "operation"),
+        needs="the UMBP connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_umbp_failed_total",
+        "",
+        "Objects that UMBP could not transfer, by operation.",
+        Upstream("vllm:umbp_transfer_failed_total", "V1 0.33.0-"),
+        labels=(*ENGINE, "operation"),
+        needs="the UMBP connector",
+    ),
+    _row(
+        Kind.COUNTER,
+        "llm_umbp_bytes_total",
+        "bytes",
+        "Bytes that UMBP has transferred, by operation.",
+        Upstream("vllm:umbp_transfer_bytes_total", "V1 0.33.0-"),
+        labels=(*ENGINE, "operation"),
+        needs="the UMBP connector",
+    ),
+)
+
+LEFT_OUT: tuple[LeftOut, ...] = (
+    LeftOut(
+        ("vllm:avg_prompt_throughput_toks_per_s", "vllm:avg_generation_throughput_toks_per_s"),
+        "an average that the server works out (up to 0.6.6); take rate() of llm_prompt_tokens_total and "
+        "llm_generation_tokens_total, which the same releases give",
+    ),
+    LeftOut(("vllm:tokens_total",), "declared by 0.6.4 to 0.7.3 and never counted"),
+    LeftOut(
+        ("vllm:model_forward_time_milliseconds", "vllm:model_execute_time_milliseconds"),
+        "V0 with detailed traces only, in no base unit; llm_request_inference_time_seconds is what stayed",
+    ),
+    LeftOut(("vllm:request_params_best_of",), "a parameter that 0.6.3 dropped"),
+    LeftOut(
+        ("vllm:spec_decode_draft_acceptance_rate", "vllm:spec_decode_efficiency"),
+        "ratios that V0 works out; divide the counters llm_spec_decode_*, which the same releases give",
+    ),
+    LeftOut(
+        ("vllm:kv_offload_tiering_backpressure_store_latency_ema",),
+        "seconds per MiB, smoothed by vLLM: no base unit; divide llm_kv_offload_tier_write_seconds_total by bytes",
+    ),
+    LeftOut(
+        ("http_request_size_bytes", "http_response_size_bytes"),
+        "the length that clients declare, 0 for streams; tokens tell more",
+    ),
+    LeftOut(
+        ("requests_total_counter", "responses_total_counter", "exceptions_total_counter", "status_codes_counter"),
+        "older than 0.4",
+    ),
+    LeftOut(
+        (
+            "process_virtual_memory_bytes",
+            "python_info",
+            "python_gc_collections_total",
+            "python_gc_objects_collected_total",
+            "python_gc_objects_uncollectable_total",
         ),
-        (Upstream("vllm:cache_config_info", "0.3.3"),),
+        "the inside of the API server's Python, which says nothing of the model",
     ),
 )
 
@@ -370,7 +1422,29 @@ ENGINE_INFO = Spec(
     "llm_engine_info",
     Kind.INFO,
     "",
-    "The version of vLLM that the server runs, from its /version; always 1.",
-    ("server", "vllm_version"),
+    "The version of vLLM (from its /version) and the settings of its KV cache that people ask for first; always 1.",
+    (*SERVER, "vllm_version", "block_size", "cache_dtype", "enable_prefix_caching", "gpu_memory_utilization"),
 )
-"""Comes from a reading's fact `version`, not from a sample."""
+"""One a server: the version is a reading's fact, the settings are its first engine's in `vllm:cache_config_info`."""
+
+ENGINE_INFO_SETTINGS = ENGINE_INFO.labels[2:]
+
+KV_CACHE_TOKENS = Spec(
+    "llm_kv_cache_capacity_tokens",
+    Kind.GAUGE,
+    "tokens",
+    "Tokens that the KV cache holds: kv_cache_size_tokens (0.24 on) or num_gpu_blocks times block_size of the cache "
+    "configuration, whose labels no query can multiply.",
+    (*SERVER, "engine"),
+)
+
+CONTEXT_TOKENS = Spec(
+    "llm_context_length_tokens",
+    Kind.GAUGE,
+    "tokens",
+    "The longest sequence that the server takes, prompt and answer together: max_model_len of its /v1/models.",
+    SERVER,
+)
+
+DERIVED = (ENGINE_INFO, KV_CACHE_TOKENS, CONTEXT_TOKENS)
+"""What is made of facts and labels, and not of a sample."""

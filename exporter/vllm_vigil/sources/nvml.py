@@ -4,65 +4,58 @@ Failures come in tiers. *Never*: a call that a GPU does not support is remembere
 again. *Not now*: a GPU that is lost or does not answer loses all its series, and the others go on; a call that fails
 in another way loses its row. *Not here*: no library, no driver, no permission, or no GPU left fails the reading, and
 NVML is begun anew with a backoff of at most 30 s. It is also begun anew while a GPU is missing, because an NVML that
-has lost a GPU does not find it again.
+has lost a GPU does not find it again; and a library that no longer fits its driver is unloaded, because after an
+upgrade the process would otherwise find the old one for ever.
 
 Facts: `gpus`, how many answered, and `lost`, those that answered before and do not now ("GPU 1 (GPU-1a2b)"), also
 when none is left.
 
 All calls run in one worker thread: a driver call that never returns holds that thread, fails each reading at once,
-and the source comes back when the call does. XIDs are not here: they are events, which need a thread of their own.
+and the source comes back when the call does. XIDs are `nvml_events.py`'s, one GPU is `nvml_board.py`'s.
 """
 
 from __future__ import annotations
 
+import _ctypes
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pynvml
 from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.errors import WorkerBusy
-from vllm_vigil.model import Reading, Sample, labels
-from vllm_vigil.series.gpu import GPU_ROWS, GpuRow
+from vllm_vigil.model import Reading, Sample
+from vllm_vigil.series.gpu import GpuRow
+from vllm_vigil.sources.gpu_processes import GpuProcesses, list_processes
+from vllm_vigil.sources.nvml_board import Board
+from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
+from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
 from vllm_vigil.units import Seconds, format_duration
 from vllm_vigil.worker import Worker
 
 BACKOFF_LIMIT_SECONDS = 30.0
-CLOSE_SECONDS = 1.0
+WELL_SECONDS = 60.0
+"""How long all must be well after a start of NVML before the next trouble counts as the first."""
 
-NOT_HERE = {
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "libnvidia-ml.so.1 not found: no NVIDIA driver on this host, "
-    "or not passed into this container",
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA kernel driver is not loaded",
-    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to use the NVIDIA driver: this user needs access to /dev/nvidia*",
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "libnvidia-ml.so.1 and the loaded kernel driver differ in version: "
-    "after an upgrade of the driver, reboot or reload its modules, then restart the sidecar",
-}
-NEVER = {pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND}
-NOT_NOW = {
-    pynvml.NVML_ERROR_GPU_IS_LOST,
-    pynvml.NVML_ERROR_RESET_REQUIRED,
-    pynvml.NVML_ERROR_TIMEOUT,
-    pynvml.NVML_ERROR_NOT_FOUND,
-}
-ENDED = {
-    pynvml.NVML_ERROR_UNINITIALIZED,
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-}
+CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSettings:
-    """Whether and how often the GPUs are read."""
+    """Whether and how often the GPUs are read.
+
+    `pcie_throughput` measures PCIe traffic also where that blocks for 20 ms a GPU and direction (before Hopper).
+    `serial` puts the board's serial number on `gpu_info`.
+    """
 
     enabled: bool = True
     interval: Seconds = Seconds(1.0)
     timeout: Seconds = Seconds(5.0)
     stale_after: Seconds | None = None
+    pcie_throughput: bool = False
+    serial: bool = False
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
@@ -75,7 +68,10 @@ class GpuSettings:
 
 
 class Nvml:
-    """The source: hands one sweep over all GPUs to the worker, and never waits for it longer than the timeout."""
+    """The source: hands one sweep over all GPUs to the worker, and never waits for it longer than the timeout.
+
+    `processes` is what the last sweep listed on each GPU, for `sources/host.py`, which finds out whose they are.
+    """
 
     source = "nvml"
     server = ""
@@ -84,7 +80,13 @@ class Nvml:
         self._settings = settings
         self._clock = clock
         self._worker = Worker("nvml")
-        self._driver = _Driver(clock)
+        self._watch = XidWatch(pynvml, clock)
+        self._driver = _Driver(clock, self._watch, _options(settings))
+        self.processes: tuple[GpuProcesses, ...] = ()
+
+    def events(self) -> NvmlEvents:
+        """The XID errors of the same GPUs, as a source of their own: they are heard also while a reading hangs."""
+        return NvmlEvents(self._watch, self._clock)
 
     async def read(self) -> Reading:
         """Read every row of every GPU."""
@@ -96,11 +98,13 @@ class Nvml:
             sweep = _Sweep(error=f"the driver did not answer within {format_duration(timeout)}")
         except WorkerBusy:
             sweep = _Sweep(error="still waiting for a call of the driver that has not returned")
+        self.processes = sweep.processes
         now = self._clock.monotonic()
         return Reading(self.source, self.server, now, now - started, sweep.samples, sweep.facts, sweep.error)
 
     async def close(self) -> None:
-        """End NVML, unless a call is stuck in it."""
+        """End NVML; if a call is stuck in it, that ends it when it comes back."""
+        self._driver.closed = True
         if not self._worker.busy:
             with contextlib.suppress(TimeoutError):
                 await self._worker.run(self._driver.end, CLOSE_SECONDS)
@@ -113,25 +117,37 @@ class _Sweep:
     samples: tuple[Sample, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+    processes: tuple[GpuProcesses, ...] = ()
 
 
 class _Driver:
     """NVML itself, and what is remembered of it. Used in the worker's thread only."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, watch: XidWatch, options: frozenset[str]) -> None:
+        self.closed = False
         self._clock = clock
+        self._watch = watch
+        self._options = options
         self._begun = False
+        self._watch_due = False
         self._error: str | None = None
         self._delay_seconds = 0.0
         self._again_at = 0.0
+        self._boards: dict[str, Board] = {}
+        self._told: set[tuple[str, GpuRow, int]] = set()
         self._known: dict[str, int] = {}
         self._missing: dict[str, str] = {}
-        self._never: set[tuple[str, GpuRow]] = set()
-        self._told: set[tuple[str, GpuRow, int]] = set()
 
     def sweep(self) -> _Sweep:
-        """Ask every GPU for every row, after beginning NVML if that is due."""
-        if (not self._begun or self._missing) and self._clock.monotonic() >= self._again_at:
+        """One pass over the GPUs."""
+        swept = self._sweep()
+        if self.closed:
+            self.end()
+        return swept
+
+    def _sweep(self) -> _Sweep:
+        """Ask every GPU for what is due, after beginning NVML if that is due."""
+        if (not self._begun or self._missing or self._watch.failed) and self._clock.monotonic() >= self._again_at:
             self._delay_seconds = min(BACKOFF_LIMIT_SECONDS, 2 * self._delay_seconds or 1.0)
             self._again_at = self._clock.monotonic() + self._delay_seconds
             self.end()
@@ -147,43 +163,69 @@ class _Driver:
 
     def end(self) -> None:
         """Shut NVML down, so that it can be begun anew."""
-        if self._begun:
-            self._begun = False
-            try:
-                pynvml.nvmlShutdown()
-            except pynvml.NVMLError as error:
-                logger.debug("NVML could not be shut down: {}", error)
+        if not self._begun:
+            return
+        self._begun = False
+        free = self._watch.end()
+        try:
+            for board in self._boards.values():
+                board.end()
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError as error:
+            logger.debug("NVML could not be shut down: {}", error)
+        self._boards = {}
+        if not free:
+            logger.warning("a thread is stuck in the driver's wait for events; it is left behind")
 
     def _begin(self) -> str | None:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
+            if error.value == LIB_RM_VERSION_MISMATCH:
+                _unload()
             return NOT_HERE.get(error.value, f"NVML cannot be started: {error}")
-        self._begun = True
+        self._begun = self._watch_due = True
         return None
 
     def _ask_all(self) -> _Sweep:
+        now = self._clock.monotonic()
         samples: list[Sample] = []
-        answered: dict[str, int] = {}
+        answered: dict[str, Gpu] = {}
         silent: dict[int, str] = {}
+        processes: list[GpuProcesses] = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                uuid = pynvml.nvmlDeviceGetUUID(handle)
-                samples += self._ask(handle, index, uuid)
-                answered[uuid] = index
+                gpu = Gpu(handle, index, pynvml.nvmlDeviceGetUUID(handle))
+                samples += self._read(gpu, now)
+                processes.append(list_processes(pynvml, handle, str(index), gpu.uuid))
+                answered[gpu.uuid] = gpu
             except pynvml.NVMLError as error:
                 if error.value in ENDED:
                     raise
                 silent[index] = str(error)
-        self._missed(answered, silent)
+        for gone in self._boards.keys() - answered.keys():
+            del self._boards[gone]
+        self._watch_for_xids(answered)
+        self._missed({uuid: gpu.index for uuid, gpu in answered.items()}, silent)
         facts = {"gpus": str(len(answered))}
         if lost := [f"GPU {index} ({uuid})" for uuid, index in self._known.items() if uuid not in answered]:
             facts["lost"] = ", ".join(lost)
         if answered:
-            return _Sweep(tuple(samples), facts)
+            return _Sweep(tuple(samples), facts, processes=tuple(processes))
         troubles = "; ".join(f"{gpu}: {why}" for gpu, why in self._missing.items())
         return _Sweep(facts=facts, error=f"no GPU answers: {troubles or 'the driver shows none'}")
+
+    def _read(self, gpu: Gpu, now: float) -> list[Sample]:
+        board = self._boards.get(gpu.uuid)
+        if board is None or board.index != gpu.index:
+            board = self._boards[gpu.uuid] = Board(pynvml, gpu.handle, gpu.index, gpu.uuid, self._options, self._told)
+        return board.read(now)
+
+    def _watch_for_xids(self, answered: Mapping[str, Gpu]) -> None:
+        if self._watch_due:
+            self._watch_due = False
+            self._watch.begin(answered.values())
 
     def _missed(self, answered: Mapping[str, int], silent: Mapping[int, str]) -> None:
         """Find who is missing among those that ever answered, and say what has changed."""
@@ -201,32 +243,23 @@ class _Driver:
         for gpu in self._missing.keys() - missing.keys():
             logger.info("{} is read again", gpu)
         self._missing = missing
-        if not missing:
-            self._delay_seconds = self._again_at = 0.0
+        if not missing and self._clock.monotonic() >= self._again_at + WELL_SECONDS:
+            self._delay_seconds = 0.0
 
-    def _ask(self, handle: Any, index: int, uuid: str) -> list[Sample]:
-        samples: list[Sample] = []
-        common = {"gpu": str(index), "uuid": uuid}
-        for row in GPU_ROWS:
-            if (uuid, row) not in self._never:
-                samples += self._ask_row(handle, row, common)
-        return samples
 
-    def _ask_row(self, handle: Any, row: GpuRow, common: Mapping[str, str]) -> list[Sample]:
-        uuid = common["uuid"]
-        try:
-            answer = row.read(pynvml, handle)
-            pairs = [((), answer)] if isinstance(answer, int | float) else list(answer)
-        except pynvml.NVMLError as error:
-            if error.value in NOT_NOW | ENDED:
-                raise
-            if error.value in NEVER:
-                self._never.add((uuid, row))
-            if (uuid, row, error.value) not in self._told:
-                self._told.add((uuid, row, error.value))
-                logger.debug("{} gives no {} {}: {}", uuid, row.spec.name, dict(row.labels), error)
-            return []
-        return [
-            Sample(row.spec.name, labels(**common, **dict(row.labels), **dict(extra)), float(value))
-            for extra, value in pairs
-        ]
+def _options(settings: GpuSettings) -> frozenset[str]:
+    """What rows of the table may name as their `option`."""
+    wanted = {"serial" if settings.serial else "no_serial"}
+    return frozenset(wanted | ({"pcie_throughput"} if settings.pcie_throughput else set()))
+
+
+def _unload() -> None:
+    """Forget the library, so that the next start loads the one that is installed now.
+
+    pynvml keeps the library that it loaded first, and the loader hands out a library that is mapped already before it
+    looks for a file. Nobody is in the library here: NVML could not be begun.
+    """
+    if pynvml.nvmlLib is not None:
+        _ctypes.dlclose(pynvml.nvmlLib._handle)  # noqa: SLF001  # ctypes has no other way
+        pynvml.nvmlLib = None
+        pynvml._nvmlGetFunctionPointer_cache.clear()  # noqa: SLF001  # it holds addresses in what was unmapped

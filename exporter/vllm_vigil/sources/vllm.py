@@ -1,7 +1,8 @@
-"""One vLLM server, asked over HTTP -> a Reading of everything on its `/metrics`, with two facts beside the numbers.
+"""One vLLM server, asked over HTTP -> a Reading of everything on its `/metrics`, with three facts beside the numbers.
 
-Facts: `health`, the status of `GET /health` as text ("200", "503") or "unreachable", also when the page failed; and
-`version`, from `GET /version`, asked again after the server was down, for it may come back as another.
+Facts: `health`, the status of `GET /health` as text ("200", "503") or "unreachable", also when the page failed;
+`version`, from `GET /version`, and `max_model_len`, from `GET /v1/models`, both asked again after the server was down,
+for it may come back as another.
 
 Promise: `read` ends in bounded time, holds at most `max_body` of the server's text, and tells every failure in words
 that stay the same while the failure does. The timeout is one deadline for a whole answer, because a server that
@@ -13,7 +14,6 @@ Only plain text 0.0.4 is asked for: prometheus_client's OpenMetrics writer break
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import socket
@@ -27,24 +27,28 @@ import httpx
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.errors import WorkerBusy
-from vllm_vigil.model import Reading, Sample
-from vllm_vigil.sources.page import parse
+from vllm_vigil.model import Reading, Samples
+from vllm_vigil.sources.page import Parser
+from vllm_vigil.sources.told import ASKED_ONCE
 from vllm_vigil.units import Bytes, Seconds, Secret, format_duration, format_size
 from vllm_vigil.worker import Worker
 
 ACCEPT = "text/plain;version=0.0.4"
 SMALL_ANSWER = 64 * 1024
-"""Bytes that `/health` and `/version` may have."""
+"""Bytes that `/health`, `/version` and `/v1/models` may have."""
 
 INLINE_PAGE = 1024 * 1024
-"""Bytes of a page that is parsed on the loop; 50 KB take 9 ms, so larger ones go to a thread."""
+"""Bytes of a page that is parsed on the loop, in 3 ms, or 30 ms the first time; larger ones go to a thread."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class VllmSettings:
-    """How one server is asked. `name` becomes the label `server`; without one it is the URL's host:port."""
+    """How one server is asked. `name` becomes the label `server`; without one it is the URL's host:port.
+
+    Of what it gives, `max_series` become series; with `passthrough` its families go out under vLLM's own names too.
+    """
 
     name: str = ""
     url: str = "http://127.0.0.1:8000"
@@ -55,6 +59,8 @@ class VllmSettings:
     bearer: Secret | None = None
     ca_file: Path | None = None
     max_body: Bytes = Bytes(32 * 1024 * 1024)
+    max_series: int = 5000
+    passthrough: bool = False
 
     @property
     def server(self) -> str:
@@ -68,7 +74,7 @@ class VllmSettings:
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
         yield from _url_problems(self.url)
-        for name in ("interval", "timeout", "stale_after", "max_body"):
+        for name in ("interval", "timeout", "stale_after", "max_body", "max_series"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 yield name, "must be more than 0"
@@ -101,7 +107,7 @@ class _Answer:
 
 
 class Vllm:
-    """One server. `read` asks it once; nothing is kept but the connection, the version and the path of its metrics."""
+    """One server. `read` asks it once; kept are the connection, what it told of itself, and the shape of its page."""
 
     source = "vllm"
 
@@ -112,7 +118,8 @@ class Vllm:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self._worker = Worker(f"parse {self.server}")
-        self._version: str | None = None
+        self._parser = Parser()
+        self._told: dict[str, str | None] = dict.fromkeys(ASKED_ONCE)
         self._path = "/metrics"
 
     async def read(self) -> Reading:
@@ -128,23 +135,22 @@ class Vllm:
             await self._client.aclose()
             self._client = None
 
-    async def _ask(self) -> tuple[tuple[Sample, ...], str | None, dict[str, str]]:
+    async def _ask(self) -> tuple[Samples, str | None, dict[str, str]]:
         try:
             client = self._connected()
         except OSError as cause:  # ssl.SSLError is one
-            return (), f"cannot use ca_file {self._settings.ca_file}: {_words(cause)}", {"health": "unreachable"}
-        page, health, version = await asyncio.gather(
-            self._page(client), self._health(client), self._ask_version(client)
+            return Samples(), f"cannot use ca_file {self._settings.ca_file}: {_words(cause)}", {"health": "unreachable"}
+        page, health, told = await asyncio.gather(
+            self._page(client),
+            self._health(client),
+            asyncio.gather(*(self._ask_once(client, fact) for fact in ASKED_ONCE)),
         )
-        samples: tuple[Sample, ...] = ()
+        samples = Samples()
         error = page.error
         if error is None:
             samples, error = await self._parse(page.body)
-        self._version = None if error else version
-        facts = {"health": health}
-        if self._version:
-            facts["version"] = self._version
-        return samples, error, facts
+        self._told = dict.fromkeys(ASKED_ONCE) if error else dict(zip(ASKED_ONCE, told, strict=True))
+        return samples, error, {"health": health, **{fact: text for fact, text in self._told.items() if text}}
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -164,13 +170,17 @@ class Vllm:
             )
         return self._client
 
-    # --- the three questions
+    # --- the questions
 
     async def _page(self, client: httpx.AsyncClient) -> _Answer:
         answer = await self._get(client, self._path, self._settings.max_body)
         if answer.status in {307, 308} and urlsplit(answer.location).path.endswith("/metrics/"):
             self._path = "/metrics/"  # vLLM 0.4 sends there
             answer = await self._get(client, self._path, self._settings.max_body)
+        if answer.status == 404:
+            at_nim = await self._get(client, "/v1/metrics", self._settings.max_body)
+            if at_nim.status == 200:
+                self._path, answer = "/v1/metrics", at_nim
         if answer.error is None and answer.status != 200:
             return _Answer(error=f"{self._path} answered status {answer.status}")
         return answer
@@ -179,14 +189,16 @@ class Vllm:
         answer = await self._get(client, "/health", SMALL_ANSWER)
         return str(answer.status) if answer.status else "unreachable"
 
-    async def _ask_version(self, client: httpx.AsyncClient) -> str | None:
+    async def _ask_once(self, client: httpx.AsyncClient, fact: str) -> str | None:
         """None: no answer, ask again. "": the server does not tell."""
-        if self._version is not None:
-            return self._version
-        answer = await self._get(client, "/version", SMALL_ANSWER)
+        known = self._told[fact]
+        if known is not None:
+            return known
+        path, found_in = ASKED_ONCE[fact]
+        answer = await self._get(client, path, SMALL_ANSWER)
         if answer.error is not None:
             return None
-        return _version_in(answer.body) if answer.status == 200 else ""
+        return found_in(answer.body) if answer.status == 200 else ""
 
     async def _get(self, client: httpx.AsyncClient, path: str, max_bytes: int) -> _Answer:
         seconds = self._settings.timeout
@@ -202,16 +214,16 @@ class Vllm:
 
     # --- the page
 
-    async def _parse(self, body: bytes) -> tuple[tuple[Sample, ...], str | None]:
+    async def _parse(self, body: bytes) -> tuple[Samples, str | None]:
         if len(body) <= INLINE_PAGE:
-            return parse(body)
+            return self._parser.parse(body)
         seconds = self._settings.timeout
         try:
-            return await self._worker.run(lambda: parse(body), seconds)
+            return await self._worker.run(lambda: self._parser.parse(body), seconds)
         except TimeoutError:
-            return (), f"a page over {format_size(INLINE_PAGE)} was not parsed within {format_duration(seconds)}"
+            return Samples(), f"a page over {format_size(INLINE_PAGE)} was not parsed within {format_duration(seconds)}"
         except WorkerBusy:
-            return (), f"an earlier page over {format_size(INLINE_PAGE)} is still being parsed"
+            return Samples(), f"an earlier page over {format_size(INLINE_PAGE)} is still being parsed"
 
 
 async def _read_body(response: httpx.Response, max_bytes: int) -> _Answer:
@@ -223,15 +235,6 @@ async def _read_body(response: httpx.Response, max_bytes: int) -> _Answer:
         if len(body) > max_bytes:
             return _Answer(error=f"the body of {response.url.path} is larger than {format_size(max_bytes)}")
     return _Answer(response.status_code, bytes(body), response.headers.get("Location", ""))
-
-
-def _version_in(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    version = document.get("version") if isinstance(document, dict) else None
-    return version if isinstance(version, str) else ""
 
 
 def _trust(settings: VllmSettings) -> ssl.SSLContext | bool:

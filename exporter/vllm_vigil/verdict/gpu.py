@@ -1,7 +1,8 @@
-"""GPU series of one tick -> findings on the GPUs: lost, hot, throttled.
+"""GPU series of one tick -> findings on the GPUs: lost, hot, throttled, and XID errors.
 
 A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost.
-While NVML itself is silent nothing is said, because a driver that is being upgraded is no lost GPU.
+While NVML itself is silent nothing is said of them, because a driver that is being upgraded is no lost GPU; XID errors
+are judged all the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from vllm_vigil.model import Finding, Labels, Point, Reading, Snapshot, labels
 from vllm_vigil.verdict.onset import Onsets
+from vllm_vigil.verdict.xid import XidFindings
 
 HARMFUL_REASONS = frozenset({"hw_slowdown", "hw_thermal_slowdown", "hw_power_brake", "sw_thermal_slowdown"})
 """Clock-limiting reasons that are faults of cooling or power; the power cap and idling are ordinary life."""
@@ -30,15 +32,17 @@ class GpuVerdict:
     def __init__(self, thresholds: GpuThresholds | None = None) -> None:
         self._thresholds = thresholds or GpuThresholds()
         self._onsets = Onsets()
+        self._xids = XidFindings()
         self._known: dict[str, Labels] = {}
 
     def judge(self, reading: Reading | None, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
-        """The findings of this tick; none before NVML has answered once."""
+        """The findings of this tick; before NVML has answered once, only XID errors."""
+        xids = tuple(self._xids.judge(snapshot, now))
         if reading is None or (reading.error and "lost" not in reading.facts):
-            return ()
+            return xids
         present = {_value(point, "uuid"): _which(point) for point in snapshot.points("gpu_info")}
         self._known |= present
-        return (*self._lost(present, now), *self._hot(snapshot, now), *self._throttled(snapshot, now))
+        return (*xids, *self._lost(present, now), *self._hot(snapshot, now), *self._throttled(snapshot, now))
 
     def _lost(self, present: dict[str, Labels], now: float) -> Iterator[Finding]:
         for uuid, which in self._known.items():

@@ -1,0 +1,89 @@
+"""How an ordinary line begins: vLLM's and uvicorn's prefixes at INFO, as one grammar in two notations.
+
+`re` is asked whether a line begins so; Hyperscan, which knows no "does not match", is asked for the first byte at which
+a line leaves the grammar. The grammar is a tree in which a byte has one way to go, so a line that leaves it does so at
+one byte. It is narrower than `shape.read`: what it takes for ordinary is INFO there too, and not the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+_DIGIT = "0-9"
+_NAME = "A-Za-z0-9_"
+_SOURCE = "A-Za-z0-9_./"
+
+Step = tuple[str, bool]  # a class of bytes, and whether it repeats
+
+
+@dataclass(slots=True)
+class Node:
+    """One step of the grammar and those that may follow it; without any it is the end of a prefix."""
+
+    chars: str
+    repeats: bool = False
+    next: list[Node] = field(default_factory=list)
+
+    def grow(self, steps: list[Step]) -> None:
+        """Add a way to go on; what it has in common with others is shared."""
+        node = self
+        for chars, repeats in steps:
+            known = next((child for child in node.next if (child.chars, child.repeats) == (chars, repeats)), None)
+            if known is None:
+                known = Node(chars, repeats)
+                node.next.append(known)
+            node = known
+
+    def leaving(self) -> str:
+        """An expression that ends with the first byte which is none of the grammar."""
+        allowed = "".join(child.chars for child in self.next) + (self.chars if self.repeats else "")
+        ways = [f"[^{allowed}]", *(child.leaving() for child in self.next if child.next)]
+        here = f"[{self.chars}]{'+' if self.repeats else ''}" if self.chars else ""
+        return f"{here}(?:{'|'.join(ways)})"
+
+
+def _text(text: str) -> list[Step]:
+    return [(char if char.isalnum() else f"\\x{ord(char):02x}", False) for char in text]
+
+
+def _process() -> list[Step]:
+    return [*_text("("), (_NAME, True), *_text(" pid="), (_DIGIT, True), *_text(")")]
+
+
+def _tree() -> Node:
+    digits: list[Step] = [(_DIGIT, False), (_DIGIT, False)]
+    colour: list[Step] = [*_text("\x1b["), ("0-9;", True), *_text("m")]
+    day = [*digits, *_text("-"), *digits, *_text(" ")]
+    time = [*digits, *_text(":"), *digits, *_text(":"), *digits, *_text(" ")]
+    source = [(_SOURCE, True), *_text(":"), (_DIGIT, True), *_text("] ")]
+    root = Node("")
+    processes: tuple[list[Step], ...] = (
+        [],
+        [*_process(), *_text(" ")],
+        [*colour, *_process(), *colour, *_text(" ")],  # 0.4.2 to 0.15.1 colour it in files too
+    )
+    for process in processes:
+        root.grow([*process, *_text("INFO "), *day, *time, *_text("["), *source])
+        root.grow([*process, *_text("INFO "), *day, *time, *source])  # to 0.7
+        root.grow([*process, *_text("INFO:     ")])
+    return root
+
+
+LEAVING = f"^{_tree().leaving()}".encode()
+"""For Hyperscan, MULTILINE: ends at the byte at which a line shows that it is not ordinary."""
+
+PROCESS = rb"(?:(?:\x1b\[[0-9;]++m\([A-Za-z0-9_]++ pid=[0-9]++\)\x1b\[[0-9;]++m|\([A-Za-z0-9_]++ pid=[0-9]++\)) )?+"
+_WHEN = rb" [0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9] "
+_WHERE = rb"\[?+[A-Za-z0-9_./]++:[0-9]++\] "
+ORDINARY = PROCESS + rb"INFO(?::     |" + _WHEN + _WHERE + rb")"
+
+RECORD = re.compile(PROCESS + rb"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)" + _WHEN + _WHERE)
+"""The prefix of a record of vLLM's; its whole match is the same on every line of the record."""
+
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\bfnrt]|u(?!00[2-7])[0-9a-f]{4})[^"\\\x00-\x1f]*+)*+"'
+DOCUMENT = re.compile(
+    rb'\{"asctime": "[^"\\\x00-\x1f]*+", "levelname": "(?P<level>DEBUG|INFO|WARNING)"'
+    rb'(?:, "(?!(?:levelname|asctime|record)")[a-z_A-Z]++": (?:' + _STRING + rb"|[0-9]++))*+\}"
+)
+"""A whole line of vLLM's built-in JSON format: flat, and surely what `json` makes of it."""

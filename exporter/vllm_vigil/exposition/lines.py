@@ -1,0 +1,136 @@
+"""Series -> the lines of an exposition. What stands before a number on its line is kept from tick to tick.
+
+prometheus_client's `generate_latest` is the model: the lines are the same, in a tenth of the time, because a line's
+name and labels, which hardly ever change, are escaped and put together once. Raw families of vLLM come out right in
+OpenMetrics too, where prometheus_client 0.26 breaks names with colons.
+
+Info and state sets go out as gauges. OpenMetrics demands that a state set's label be named like its family, and the
+contract names it `state`; its infos lose and regain `_info` between the two formats. A gauge is the same in both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from typing import Protocol
+
+from vllm_vigil.model import Labels, Series
+
+TYPES = {
+    "gauge": "gauge",
+    "counter": "counter",
+    "histogram": "histogram",
+    "summary": "summary",
+    "untyped": "untyped",
+    "info": "gauge",
+    "stateset": "gauge",
+}
+SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_count", "_sum", "_created")} | {
+    "summary": ("", "_count", "_sum", "_created"),
+    "info": ("_info",),
+}
+"""What OpenMetrics adds to the names of a family: no other family may be called so."""
+
+
+_LABELS, _SUFFIX = attrgetter("labels"), attrgetter("suffix")
+
+
+class Spec(Protocol):
+    """What a row of the catalogue says of its series; `series.spec.Spec` and `model.Family` fit."""
+
+    @property
+    def kind(self) -> str:
+        """One of the kinds of `TYPES`."""
+
+    @property
+    def help(self) -> str:
+        """One sentence for people."""
+
+
+class Lines:
+    """Writes the series of one snapshot after the other. `spec_of` finds the row of a series that is ours."""
+
+    def __init__(self, spec_of: Callable[[str], Spec]) -> None:
+        self._spec_of = spec_of
+        self._beginnings: dict[str, tuple[object, list[str]]] = {}
+        self._kept: dict[str, tuple[object, list[str]]] = {}
+
+    def write(self, series: Iterable[Series], *, openmetrics: bool) -> str:
+        """All lines, families in the order that they are given in. Of two that would clash the first is written."""
+        written: list[str] = []
+        self._kept = {}
+        taken: set[str] = set()
+        for each in series:
+            beginnings = self._beginnings_of(each)
+            spec = each.family or self._spec_of(each.name)
+            name, kind = _declared(each.name, TYPES[spec.kind], openmetrics=openmetrics)
+            if openmetrics and not _claimed(name, kind, taken):
+                continue
+            written.append(f"# HELP {name} {_help(spec.help, openmetrics=openmetrics)}\n# TYPE {name} {kind}\n")
+            written += [
+                f"{beginning}{number(value)}\n"
+                for beginning, (_, value, _) in zip(beginnings, each.points, strict=True)
+            ]
+        self._beginnings = self._kept  # of series that are gone nothing is kept
+        return "".join(written)
+
+    def _beginnings_of(self, series: Series) -> list[str]:
+        """Each point's line up to its number; kept while all points are called as before."""
+        called = (tuple(map(_LABELS, series.points)), tuple(map(_SUFFIX, series.points)))
+        before = self._beginnings.get(series.name)
+        if before is None or before[0] != called:
+            made = [f"{series.name}{point.suffix}{_braced(point.labels)} " for point in series.points]
+            before = called, made
+        self._kept[series.name] = before
+        return before[1]
+
+
+def number(value: float) -> str:
+    """A number as Go writes it, which is what Prometheus' own clients do: `1e+06`, `+Inf`, `NaN`."""
+    if -1e6 < value < 1e6:
+        return repr(float(value))
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    text = repr(float(value))
+    dot = text.find(".")
+    if value > 0 and dot > 6:
+        return f"{f'{text[0]}.{text[1:dot]}{text[dot + 1 :]}'.rstrip('0.')}e+{dot - 1:02d}"
+    return text
+
+
+def _declared(name: str, kind: str, *, openmetrics: bool) -> tuple[str, str]:
+    """The family's name and type in the two formats, which differ in counters, and in what has no type."""
+    if not openmetrics:
+        return name, kind
+    if kind == "counter" and name.endswith("_total"):
+        return name.removesuffix("_total"), kind
+    return name, "unknown" if kind in {"counter", "untyped"} else kind
+
+
+def _claimed(name: str, kind: str, taken: set[str]) -> bool:
+    """Take the names that a family may use; False if one of them is another's."""
+    names = {name, *(name + suffix for suffix in SUFFIXES.get(kind, ()))}
+    if names & taken:
+        return False
+    taken |= names
+    return True
+
+
+def _braced(pairs: Labels) -> str:
+    return f"{{{','.join(_pairs(pairs))}}}" if pairs else ""
+
+
+def _pairs(pairs: Labels) -> Iterator[str]:
+    for name, value in pairs:
+        yield f'{name}="{_escaped(value)}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _help(text: str, *, openmetrics: bool) -> str:
+    return _escaped(text) if openmetrics else text.replace("\\", r"\\").replace("\n", r"\n")

@@ -1,0 +1,94 @@
+"""Files beside a path -> those that were left unread there, and those that came and went between two looks."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Collection, Sequence
+
+from loguru import logger
+
+from vllm_vigil.lines.generation import Generation
+from vllm_vigil.lines.mark import Mark
+from vllm_vigil.lines.settings import Format
+from vllm_vigil.lines.siblings import NO_DESCRIPTOR, File, key_at, siblings
+
+_INDEX = re.compile(r"\.(\d{1,4})$")
+
+NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM})
+
+Key = tuple[int, int]
+
+
+def find(name: str, mark: Mark, taken: Collection[Key], form: Format) -> Generation | None:
+    """The marked file, ready to be read on: the same inode if it still has the content, else one with the same.
+
+    `taken` are the files that are open already. Raises OSError when a file of ours cannot be read.
+    """
+    files = [file for file in siblings(name) if file.size >= mark.offset and file.key not in taken]
+    for file in sorted(files, key=lambda file: file.key != mark.key):
+        likely = file.key == mark.key or (mark.telling and file.named)
+        generation = _open_marked(file, mark, form, here=file.path == name) if likely else None
+        if generation is not None:
+            return generation
+    return None
+
+
+def _open_marked(file: File, mark: Mark, form: Format, *, here: bool) -> Generation | None:
+    try:
+        generation = Generation.open(file.path, mark.restarts, form)
+    except OSError as error:
+        if file.key == mark.key and (error.errno in NO_DESCRIPTOR or (here and error.errno in NO_PERMISSION)):
+            raise  # it is there, and will be read on from its mark when it can be opened
+        return None  # no file of ours, or moved meanwhile
+    try:
+        if mark.fits(generation.descriptor):
+            generation.go_to(mark)
+            return generation
+    except OSError:
+        generation.close()
+        raise
+    generation.close()
+    return None
+
+
+def passed(
+    name: str, since: int, taken: Collection[Key], known: Sequence[Mark], form: Format
+) -> tuple[Generation, ...]:
+    """Rotated files that were written after a moment (ns) and never stood at the path when we looked, oldest first.
+
+    What has a `known` beginning is a copy of what was read, and no file of its own.
+    """
+    if not since:
+        return ()  # never looked
+    here = key_at(name)
+    files = [
+        file
+        for file in siblings(name)
+        if file.named and file.size and file.modified > since and file.key not in taken and file.key != here
+    ]
+    found = [_open_unknown(file.path, known, form) for file in sorted(files, key=_age)]
+    if any(found):
+        logger.info("log {!r} was rotated more than once between two looks; what stood there between is read", name)
+    return tuple(generation for generation in found if generation)
+
+
+def _age(file: File) -> tuple[int, int]:
+    """Older first; of two changed at once the one with the higher number."""
+    index = _INDEX.search(file.path)
+    return file.modified, -int(index[1]) if index else 0
+
+
+def _open_unknown(path: str, known: Sequence[Mark], form: Format) -> Generation | None:
+    try:
+        generation = Generation.open(path, form=form)
+    except OSError:
+        return None  # moved again meanwhile, or not ours to read
+    try:
+        copied = any(mark.head_bytes and mark.begins(generation.descriptor) for mark in known)
+    except OSError:
+        copied = True
+    if not copied:
+        return generation
+    generation.close()
+    return None

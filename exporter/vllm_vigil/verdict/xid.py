@@ -1,0 +1,89 @@
+"""XID counters of one tick -> findings, by the class of the XID.
+
+A counter that has grown is something that happened, so its finding holds for one tick; the rule's quiet time then runs.
+The classes are those of `events/patterns.py`, which sees the same errors in the kernel's log. Meanings follow
+NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from vllm_vigil.model import Finding, Point, Severity, Snapshot, labels
+
+LOST = frozenset({79})
+FAULTS = frozenset({13, 31, 48, 94, 95})
+"""What kills the program that runs on the GPU."""
+
+MINOR = frozenset({43, 45, 63, 92})
+"""What follows a fault of the program, or was corrected."""
+
+MEANINGS: Mapping[int, str] = {
+    13: "exception in a kernel",
+    31: "memory access to a page that is not there",
+    32: "corrupted push buffer",
+    43: "the program's channel was stopped",
+    45: "the program's channels were cleaned up",
+    48: "double bit ECC error",
+    61: "breakpoint of the internal microcontroller",
+    62: "halt of the internal microcontroller",
+    63: "a memory row or page was taken out of use",
+    64: "a memory row or page could not be taken out of use",
+    69: "exception in the graphics engine",
+    74: "NVLink error",
+    79: "fallen off the bus",
+    92: "many single bit ECC errors",
+    94: "contained ECC error",
+    95: "uncontained ECC error",
+    109: "context switch timeout",
+    119: "the GSP firmware does not answer",
+    120: "the GSP firmware crashed",
+    140: "unrecovered ECC error",
+    154: "the GPU must be recovered",
+}
+
+
+class XidFindings:
+    """What was counted on the last tick."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], float] = {}
+        self._told: dict[tuple[str, str], Finding] = {}
+
+    def judge(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
+        """A finding that holds for every rule and GPU with news, and one that does not for those with none."""
+        news: dict[tuple[str, str], Finding] = {}
+        for point in snapshot.points("gpu_xid_errors_total"):
+            facts = dict(point.labels)
+            key = (facts["uuid"], facts["xid"])
+            if point.value > self._counts.get(key, 0.0):
+                finding = _finding(point, now)
+                news[(finding.rule, _group(finding))] = finding
+            self._counts[key] = point.value
+        self._told |= news
+        for key, told in self._told.items():
+            yield Finding(told.rule, told.server, key in news, told.since, told.summary, told.labels)
+
+
+def rule_of(xid: int) -> tuple[str, Severity]:
+    """The rule that an XID speaks for, and how bad it is."""
+    if xid in LOST:
+        return "gpu_lost", Severity.CRITICAL
+    if xid in FAULTS:
+        return "cuda_error", Severity.CRITICAL
+    return "gpu_xid", Severity.WARNING if xid in MINOR else Severity.CRITICAL
+
+
+def _finding(point: Point, now: float) -> Finding:
+    facts = dict(point.labels)
+    xid = int(facts["xid"])
+    rule, severity = rule_of(xid)
+    meaning = f" ({MEANINGS[xid]})" if xid in MEANINGS else ""
+    summary = f"GPU {facts['gpu']} ({facts['uuid']}) reports XID {xid}{meaning}"
+    which = labels(gpu=facts["gpu"], uuid=facts["uuid"], xid=facts["xid"], severity=severity)
+    return Finding(rule, "", holds=True, since=now, summary=summary, labels=which)
+
+
+def _group(finding: Finding) -> str:
+    """What `incidents/` tells findings of one rule apart by: faults of all GPUs are one incident."""
+    return "" if finding.rule == "cuda_error" else dict(finding.labels)["gpu"]

@@ -1,0 +1,61 @@
+"""`vigil doctor` tells a person what each source says, and why a series is blank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from standins.vllm import StandInVllm
+from vllm_vigil.cli import main
+
+CAPTURE = Path(__file__).parents[1] / "data" / "captures" / "metrics-0.32.0-after-load.txt"
+CONFIG = "vllm: [{{name: llama, url: {url}}}]\ngpu: {{enabled: false}}\nhost: {{enabled: false}}\n"
+
+
+def told(server: StandInVllm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """Exit code and lines about that server."""
+    config = tmp_path / "vigil.yaml"
+    config.write_text(CONFIG.format(url=server.url))
+    code = main(["doctor", "--config", str(config)])
+    return code, capsys.readouterr().out.splitlines()
+
+
+def test_a_healthy_server_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is blank, nothing unknown, and the exit code is 0."""
+    with StandInVllm(CAPTURE.read_text()) as server:
+        code, lines = told(server, tmp_path, capsys)
+    assert code == 0
+    assert [line.split(":")[0] for line in lines] == ["vllm llama"]
+
+
+def test_what_an_old_server_lacks_is_told_and_is_not_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each blank series with cause and remedy; what is explained is no trouble."""
+    page = CAPTURE.read_text().replace("vllm:iteration_tokens_total", "vllm:strange")
+    with StandInVllm(page, version="0.6.3") as server:
+        code, lines = told(server, tmp_path, capsys)
+    (line,) = (line for line in lines if "llm_engine_steps_total" in line)
+    assert line == (
+        "  llm_engine_steps_total: vLLM 0.6.3 is older than 0.6.4, which has it first; to do: upgrade to 0.6.4"
+    )
+    assert any("in no table" in line and "vllm:strange" in line for line in lines)
+    assert code == 0
+
+
+def test_what_should_be_there_and_is_not_is_trouble(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --disable-log-stats every panel is empty: exit 1, and the option is named."""
+    with StandInVllm("python_info 1\n") as server:
+        code, lines = told(server, tmp_path, capsys)
+    assert code == 1
+    (line,) = (line for line in lines if "llm_requests_running" in line)
+    assert "TROUBLE" in line
+    assert "--disable-log-stats" in line
+
+
+def test_a_server_that_is_not_there_is_trouble(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, with what happened, and nothing about series."""
+    with StandInVllm("") as server:
+        server.page = "<html>\n"
+        code, lines = told(server, tmp_path, capsys)
+    assert (1, 1) == (code, len(lines))
+    assert "TROUBLE" in lines[0]

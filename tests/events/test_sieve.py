@@ -1,0 +1,186 @@
+"""What the sieve leaves out is of no consequence: events and counts are those of reading every line, on either way."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from standins.log_replay import WALL, lines_of, logs
+from vllm_vigil.clock import CrankedClock, RealClock
+from vllm_vigil.commands.reading import BLOCK_BYTES, Bar, Log
+from vllm_vigil.commands.replay import Story
+from vllm_vigil.events import scan
+from vllm_vigil.events.detector import Detector
+from vllm_vigil.events.part import LEVELS
+from vllm_vigil.events.pattern import Pattern, PatternSettings
+from vllm_vigil.events.patterns import PATTERNS, user_rows
+from vllm_vigil.events.record import Joiner
+from vllm_vigil.events.sieve import Gate, Sieve, Texts
+from vllm_vigil.events.times import zone
+from vllm_vigil.incidents.rules import RULES
+from vllm_vigil.telemetry import Telemetry
+
+TEXTS = Texts(PATTERNS)
+DETECTOR = Detector(PATTERNS)
+WAYS: list[type[scan.Hyperscan | scan.Standard]] = [scan.Hyperscan, scan.Standard] if scan.FAST else [scan.Standard]
+NAMES = [way.__name__ for way in WAYS]
+
+
+def told(path: Path, by: scan.Scan | None, rows: tuple[Pattern, ...] = PATTERNS) -> tuple[list[str], Counter[str]]:
+    """Events by where they stand, then incidents, and lines by level, of a file read in one of the ways."""
+    story = Story(rows, RULES, Bar([]), zone("UTC"))
+    story._sieves = (Texts(rows), by)
+    facts = [str(fact) for fact in story.tell([str(path)])]
+    counts = Counter({level: count for level, count in story.counts.items() if count})
+    return sorted(facts), counts
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+@pytest.mark.parametrize("log", logs(), ids=[log.stem for log in logs()])
+def test_every_sample_gives_the_same_by_either_way(log: Path, way: type[scan.Hyperscan | scan.Standard]) -> None:
+    """Events with their fields, incidents with their times, and the count of each level."""
+    by = way(TEXTS.by_level["INFO"] or ())
+    assert told(log, None) == told(log, by)
+
+
+def pieces() -> list[bytes]:
+    """Lines to make logs of: those of the samples, those of the rows' examples, and what is made to be mistaken."""
+    found = [line for log in logs() for line in log.read_bytes().split(b"\n") if len(line) < 2000]
+    for row in PATTERNS:
+        found += [line.encode() for text in (*row.examples, *row.near_misses) for line in text.split("\n")]
+    return [*dict.fromkeys(found), *ODD]
+
+
+ODD = (
+    b"",
+    b"\r",
+    b"INFO",
+    b"INFO ",
+    b"INFO:     ",
+    b"INFO:    four",
+    b"INFO:      six",
+    b"INFO 11-21 03:05:31 [x.py:1]",
+    b"INFO 11-21 03:05:31 [x.py:1] ",
+    b"INFO 11-21 03:05:31 [x y.py:1] no source",
+    b"INFO 11-21 03:05:31 x.py:1] old",
+    b"INFO 2026-11-21 03:05:31 [x.py:1] with a year",
+    b"(A pid=1)INFO 11-21 03:05:31 [x.py:1] no blank",
+    b"(A pid=) INFO 11-21 03:05:31 [x.py:1] no pid",
+    b"(A B pid=1) INFO 11-21 03:05:31 [x.py:1] blank in the name",
+    b"(RayWorkerProc pid=1, ip=10.0.0.1) INFO 11-21 03:05:31 [x.py:1] ray [repeated 3x across cluster]",
+    b"\x1b[1;36m(A pid=1)\x1b[0;0m INFO 11-21 03:05:31 [x.py:1] coloured",
+    b"\x1b[1;36m(A pid=1)\x1b[0;0m INFO 11-21 03:05:31 [x.py:1] Initializing \x1b[1ma V1 LLM engine (v0.1) with",
+    b"\x1b[1;36m(A pid=1)\x1b[0;0m WARNING 11-21 03:05:31 [x.py:1] coloured",
+    b"(A pid=1) INFO 11-21 03:05:31 [x.py:1] \x1b[1mNo available shared memory broadcast block found in 60 seconds",
+    b"(A pid=1) INFO 11-21 03:05:31 [x.py:1] No available sha\0red memory broadcast block found in 60 seconds",
+    b"(A pid=1) INFO 11-21 03:05:31 [x.py:1] No available sha\x1b[0mred memory broadcast block found in 60 seconds",
+    b"(A pid=1) INFO 11-21 03:05:31 [x.py:1] goes on\r",
+    b"(A pid=1) INFO 11-21 03:05:31 [x.py:1] last",
+    b"(A pid=1) WARNING 11-21 03:05:31 [x.py:1] goes on\r",
+    b"(A pid=1) WARNING 11-21 03:05:31 [x.py:1] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1 GiB",
+    b"(A pid=1) DEBUG 11-21 03:05:31 [x.py:1] detail",
+    b"prefix of the site (A pid=1) ERROR 11-21 03:05:31 [x.py:1] WorkerProc hit an exception.",
+    b"50%\rINFO 11-21 03:05:31 [x.py:1] Application startup complete.",
+    b'{"asctime": "2026-11-21 03:10:22,820", "levelname": "INFO", "name": "a", "message": "levelname", "x": "\\u00e9"}',
+    b'{"asctime": "2026-11-21 03:10:22,820", "levelname": "INFO", "name": "a", "levelname": "ERROR"}',
+    b'{"asctime": "2026-11-21 03:10:22,820", "levelname": "WARNING", "name": "a", "message": "torn',
+    "INFO 11-21 03:05:31 [x.py:1] \u2028 \x9b31m non-default args: {".encode(),
+    b"\xff\xfe INFO:     ",
+)
+LINES = pieces()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+@settings(max_examples=150, deadline=None)
+@given(lines=st.lists(st.sampled_from(LINES), max_size=40), ended=st.booleans())
+def test_any_log_gives_the_same_by_either_way(
+    tmp_path_factory: pytest.TempPathFactory,
+    way: type[scan.Hyperscan | scan.Standard],
+    lines: list[bytes],
+    ended: bool,  # noqa: FBT001  # Hypothesis gives it
+) -> None:
+    """Lines of all formats in any order, whole ones and torn ones."""
+    path = tmp_path_factory.getbasetemp() / f"{way.__name__}.log"
+    path.write_bytes(b"\n".join(lines) + b"\n" * ended)
+    events, counts = told(path, None)
+    assert (events, counts) == told(path, way(TEXTS.by_level["INFO"] or ()))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+def test_bytes_changed_anywhere_give_the_same(tmp_path: Path, way: type[scan.Hyperscan | scan.Standard]) -> None:
+    """Two thousand lines of a real log, each with a byte taken away, doubled or changed."""
+    rng = random.Random(5)
+    changed = []
+    for line in rng.choices([line for line in LINES if line], k=2000):
+        at = rng.randrange(min(len(line), 60))
+        changed.append(line[:at] + rng.choice([b"", line[at : at + 1] * 2, b" ", b"(", b"7"]) + line[at + 1 :])
+    path = tmp_path / "changed.log"
+    path.write_bytes(b"\n".join(changed))
+    by = way(TEXTS.by_level["INFO"] or ())
+    assert told(path, None)[1] == told(path, by)[1]
+    assert kinds(told(path, None)[0]) == kinds(told(path, by)[0])
+
+
+@settings(max_examples=150, deadline=None)
+@given(lines=st.lists(st.sampled_from(LINES), max_size=40))
+def test_a_gate_before_the_joiner_changes_nothing(lines: list[bytes]) -> None:
+    """In the daemon lines come one by one; ordinary ones are counted and not read."""
+    found = []
+    for gate in (None, Gate(PATTERNS)):
+        telemetry = Telemetry(CrankedClock(WALL))
+        joiner = Joiner(telemetry, CrankedClock(WALL), gate=gate)
+        records = [record for line in lines_of(b"\n".join(lines)) for record in joiner.feed(line)]
+        events = [DETECTOR.judge(record, 0.0) for record in (*records, *joiner.flush())]
+        told_ = [(e.kind, e.record.offset, e.record.message, e.record.traceback, dict(e.fields)) for e in events if e]
+        counts = {
+            level: telemetry.registry.get_sample_value(
+                "vigil_log_lines_total", {"file": "vllm.log", "level": level or "none"}
+            )
+            for level in ("", *LEVELS)
+        }
+        found.append((told_, counts))
+    assert found[0] == found[1]
+
+
+def kinds(facts: list[str]) -> Counter[str]:
+    """How many events of each kind."""
+    return Counter(fact.split("'event': ")[1].split(",")[0] for fact in facts if "'event': " in fact)
+
+
+def test_an_ordinary_log_hardly_reaches_python() -> None:
+    """Of ten thousand access and statistics lines none is given, and all are counted."""
+    access = b'(APIServer pid=1) INFO:     10.0.0.1:1 - "POST /v1/completions HTTP/1.1" 200 OK\n'
+    stats = b"(APIServer pid=1) INFO 11-21 03:05:31 [loggers.py:248] Engine 000: Avg prompt throughput: 1.0 tokens/s\n"
+    for way in WAYS:
+        by = way(TEXTS.by_level["INFO"] or ())
+        given, counts = Sieve(TEXTS, by).sift((access + stats) * 5000)
+        assert ([], {"INFO": 10_000}) == (given, dict(counts))
+
+
+def test_a_users_row_that_looks_at_info_is_seen(tmp_path: Path) -> None:
+    """By the text that its expression must hold, or, if there is none, by giving up the short cut."""
+    path = tmp_path / "a.log"
+    path.write_bytes(
+        b"INFO 11-21 03:05:31 [x.py:1] Cache hit ratio 7\n" + b"INFO 11-21 03:05:31 [x.py:1] nothing\n" * 100
+    )
+    for regex in (r"hit ratio \d", r"(?i)HIT RATIO \d", r"h[ij]t|miss"):
+        rows = (*user_rows({"mine": PatternSettings(regex=regex)}), *PATTERNS)
+        story = Story(rows, RULES, Bar([]), zone("UTC"))
+        assert ["mine"] == [fact["event"] for fact in story.tell([str(path)])], regex
+        assert {"INFO": 101} == {level: count for level, count in story.counts.items() if count}
+
+
+def test_a_line_longer_than_a_block_is_one_line(tmp_path: Path) -> None:
+    """It costs a block of memory, and what follows it is read."""
+    path = tmp_path / "long.log"
+    path.write_bytes(b"x" * (3 * BLOCK_BYTES) + b"\nERROR:    no\n")
+    texts = Texts(PATTERNS)
+    joiner = Joiner(Telemetry(RealClock()), RealClock())
+    lines = list(Log(str(path), Sieve(texts, scan.scan(texts.by_level["INFO"] or ())), joiner, Bar([])).lines())
+    assert [b"ERROR:    no"] == [line.data for line in lines[1:]]
+    assert 3 * BLOCK_BYTES > len(lines[0].data)

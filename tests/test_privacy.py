@@ -1,0 +1,97 @@
+"""Planted secrets, looked for in everything that leaves the real program or that it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from standins.channels import DISCORD, DISCORD_HOST, PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Channels
+from standins.program import Program, until
+from standins.vllm import StandInVllm
+
+DATA = Path(__file__).parent / "data"
+PAGE = (DATA / "captures" / "metrics-0.32.0-busy-preempting.txt").read_text()
+OUT_OF_MEMORY = (DATA / "samples" / "cuda-oom-serving-v0.19.log").read_text()
+CANARY = "c4n4ry"
+SECRETS = (
+    f"Authorization: Bearer {CANARY}Bearer0123456789",
+    f"hf_{CANARY}HubTokenAbCdEfGh",
+    f"sk-{CANARY}-api-key-0123456789",
+    f"api_key={CANARY}ApiKey99",
+    f"https://user:{CANARY}Pass@proxy.example/",
+    f"https://hooks.slack.com/services/T0/B0/{CANARY}Hook",
+    f"prompt: 'my name is {CANARY} and'",
+    f'messages=[{{"role": "user", "content": "{CANARY}"}}]',
+    f"{CANARY}.person@example.com",
+    f"eyJ{CANARY}AbCdEf.{CANARY}Payload.{CANARY}Signature",
+    f"data:image/png;base64,{CANARY}AAAABBBBCCCC",
+)
+
+CONFIG = """
+vllm:
+  - name: llama
+    url: {url}
+    interval: 200ms
+    headers: {{Authorization: "Bearer c4n4ryOwnToken"}}
+    logs: [{{path: {log}}}]
+gpu: {{enabled: false}}
+web: {{public_url: "https://vigil.example/"}}
+notify:
+  evidence: true
+  channels:
+    slack: {{url: "{slack}"}}
+    pagerduty: {{url: "{pagerduty}"}}
+    discord: {{url: "{discord}"}}
+"""
+
+
+@pytest.fixture
+def channels() -> Iterator[Channels]:
+    """The providers, played here."""
+    with Channels() as playing:
+        yield playing
+
+
+def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels, tmp_path: Path) -> None:
+    """Not in a message, even with evidence, not in `/metrics`, the page, our own log or the state file."""
+    log = tmp_path / "vllm.log"
+    log.touch()
+    with StandInVllm(PAGE) as vllm:
+        config = CONFIG.format(url=vllm.url, log=log, slack=SLACK, pagerduty=PAGERDUTY, discord=DISCORD)
+        program = Program(tmp_path, config, channels.environment)
+        program.start()
+        try:
+            until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+            log.write_text(poisoned())
+            for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST):
+                channels.wait_for(host, 1)
+            until(10, "sent", lambda: program.value("vigil_outbox_pending", channel="discord") == 0)
+            said = {path: program.get(path).text for path in ("/metrics", "/", "/api/v1/status")}
+        finally:
+            program.close()
+    assert "CUDA out of memory" in said["/"]
+    found = said | {
+        f"to {host}": "\n".join(each.body.decode() for each in channels.received(host))
+        for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST)
+    }
+    assert "[redacted]" in found[f"to {SLACK_HOST}"], "no secret was read at all"
+    found["own log"] = program.output.read_text()
+    found |= {path.name: path.read_bytes().decode(errors="replace") for path in (tmp_path / "state").iterdir()}
+    own = [part for url in (SLACK, PAGERDUTY, DISCORD) for part in url.split("://")[1].replace("@", "/").split("/")]
+    for where, text in found.items():
+        if where == f"to {PAGERDUTY_HOST}":
+            text = text.replace(own[3], "")  # noqa: PLW2901  # its routing key belongs into its body
+        assert CANARY not in text, where
+        assert not any(secret in text for secret in own if len(secret) > 20), where
+
+
+def poisoned() -> str:
+    """A real crash and a burst of errors, whose every message also holds a secret."""
+    lines = []
+    for number, line in enumerate(OUT_OF_MEMORY.splitlines()):
+        secret = SECRETS[number % len(SECRETS)]
+        lines.append(f"{line} {secret}" if "ERROR" in line and "Error" in line else line)
+    burst = "(EngineCore pid=214) ERROR 03-14 09:26:53 [unknown.py:1] cannot reach the cache: {}"
+    return "\n".join([*lines, *(burst.format(secret) for secret in SECRETS), ""])
