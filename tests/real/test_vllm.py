@@ -118,7 +118,7 @@ def test_a_real_vllm_from_first_series_to_resolved_page(vllm: RealVllm, sidecar:
     assert (page.document["event_action"], page.document["payload"]["severity"]) == ("trigger", "critical")
     (post,) = channels.wait_for(SLACK_HOST, 1, seconds=30)
     assert "llama" in post.body.decode()
-    until(15, "vLLM's series are gone", lambda: sidecar.value("llm_requests_running", **WHICH) is None)
+    until(30, "vLLM's series are gone", lambda: sidecar.value("llm_requests_running", **WHICH) is None)
     assert sidecar.value("vigil_source_up", source="vllm", server="llama") == 0
     assert sidecar.get("/health").status_code == 503
     (incident,) = sidecar.status()["incidents"]["open"]
@@ -145,7 +145,7 @@ def agree_under_load(vllm: RealVllm, sidecar: Program) -> None:
     until(30, "requests wait", lambda: (sidecar.value("llm_requests_waiting", **WHICH) or 0) > 0)
     before = vllm.metrics()
     first = sidecar.value("llm_engine_steps_total", **WHICH) or 0
-    until(10, "a later reading", lambda: (sidecar.value("llm_engine_steps_total", **WHICH) or 0) > first + 1)
+    until(30, "a later reading", lambda: (sidecar.value("llm_engine_steps_total", **WHICH) or 0) > first + 1)
     ours = sidecar.samples()
     after = vllm.metrics()
     for upstream, name in COUNTERS.items():
@@ -162,7 +162,7 @@ def agree_at_rest(vllm: RealVllm, sidecar: Program) -> None:
     """When nothing moves, every number is the same, bucket by bucket."""
     until(30, "nothing runs", lambda: sidecar.value("llm_requests_running", **WHICH) == 0)
     page = vllm.metrics()
-    until(10, "the last tokens are in", lambda: _same_tokens(page, sidecar))
+    until(30, "the last tokens are in", lambda: _same_tokens(page, sidecar))
     ours = sidecar.samples()
     for upstream, name in (COUNTERS | GAUGES).items():
         assert ours[(name, frozenset(WHICH.items()))] == theirs(page, upstream), name

@@ -105,7 +105,7 @@ class Program:
     def kill(self) -> None:
         """`kill -9`."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def stop(self) -> float:
         """SIGTERM; how long it took to end, in seconds."""
