@@ -53,7 +53,7 @@ SECRETS = (
 HARMLESS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1 GiB is free.",
     'File "/usr/local/lib/python3.11/site-packages/vllm/v1/engine/core.py", line 712, in run_engine_core',
-    "/root/.cache/huggingface/hub/models--Qwen--Qwen3-30B-A3B-Instruct-2507/snapshots/main/model.safetensors",
+    "/models/huggingface/hub/models--Qwen--Qwen3-30B-A3B-Instruct-2507/snapshots/main/model.safetensors",
     "VLLM_FLASH_ATTN_MAX_NUM_SPLITS_FOR_CUDA_GRAPH and TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC_OVERRIDE_FOR_TESTS",
     "max_tokens=512, num_prompt_tokens: 30517, prompt: None, eos_token_id=2",
     "Avg prompt throughput: 5120.4 tokens/s, Running: 46 reqs, GPU KV cache usage: 93.7%",
