@@ -34,7 +34,8 @@ LEVEL = {name: -index for index, names in enumerate(LAYERS) for name in names}
 FENCES = {
     "apprise": "notifications/channel.py",
     "bcrypt": "exposition/login.py",
-    "httpx": ("sources/vllm.py", "notifications/alertmanager.py"),  # the two that ask servers; rooms share nothing
+    # The three that ask servers: rooms share nothing, and a heartbeat shares with a push only the client.
+    "httpx": ("sources/vllm.py", "notifications/alertmanager.py", "notifications/heartbeat.py"),
     "hyperscan": "events/scan.py",
     "pynvml": "sources/nvml.py",
     "sqlite3": "state/disk.py",

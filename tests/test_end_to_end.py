@@ -342,3 +342,26 @@ def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) 
     assert "flag --log" in shown
     assert "environment VIGIL_NOTIFY" in shown
     assert SLACK.rsplit("/", 1)[-1] not in shown
+
+
+def test_a_person_resolves_an_incident(program: Program, channels: Channels, log: Path) -> None:
+    """While it runs the pager is told at once; while it does not, the next start takes the wish."""
+    program.start()
+    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    crash(log)
+    (page,) = channels.wait_for(PAGERDUTY_HOST, 1)
+    key = page.document["dedup_key"]
+    refused = vigil(program, "incidents", "resolve", "vigil-unknown")
+    assert (refused.returncode, key in refused.stderr) == (2, True)
+    assert vigil(program, "incidents", "resolve", key).returncode == 0
+    end = channels.wait_for(PAGERDUTY_HOST, 2)[1].document
+    assert (end["event_action"], end["dedup_key"]) == ("resolve", key)
+    assert program.status()["incidents"]["open"] == []
+    crash(log)
+    again = channels.wait_for(PAGERDUTY_HOST, 3)[2].document["dedup_key"]
+    assert again != key
+    program.stop()
+    assert vigil(program, "incidents", "resolve", again).returncode == 0
+    program.start()
+    end = channels.wait_for(PAGERDUTY_HOST, 4)[3].document
+    assert (end["event_action"], end["dedup_key"]) == ("resolve", again)

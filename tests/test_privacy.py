@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from standins.channels import DISCORD, DISCORD_HOST, PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Channels
@@ -15,6 +17,8 @@ DATA = Path(__file__).parent / "data"
 PAGE = (DATA / "captures" / "metrics-0.32.0-busy-preempting.txt").read_text()
 OUT_OF_MEMORY = (DATA / "samples" / "cuda-oom-serving-v0.19.log").read_text()
 CANARY = "c4n4ry"
+LABEL = f"sk-{CANARY}-api-key-as-a-model-name"
+"""What a series of vLLM calls its model: a name, which `/metrics` hands on as it is and nothing else does."""
 SECRETS = (
     f"Authorization: Bearer {CANARY}Bearer0123456789",
     f"hf_{CANARY}HubTokenAbCdEfGh",
@@ -38,6 +42,7 @@ vllm:
     logs: [{{path: {log}}}]
 gpu: {{enabled: false}}
 web: {{public_url: "https://vigil.example/"}}
+alertmanager: {{webhook_token: "c4n4ryWebhookToken01"}}
 notify:
   evidence: true
   channels:
@@ -55,23 +60,27 @@ def channels() -> Iterator[Channels]:
 
 
 def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels, tmp_path: Path) -> None:
-    """Not in a message, even with evidence, not in `/metrics`, the page, our own log or the state file."""
+    """Not in a message, even with evidence, the page, our log or the state file; in `/metrics` as a label only."""
     log = tmp_path / "vllm.log"
     log.touch()
-    with StandInVllm(PAGE) as vllm:
+    with StandInVllm(PAGE.replace(model_of(PAGE), LABEL)) as vllm:
         config = CONFIG.format(url=vllm.url, log=log, slack=SLACK, pagerduty=PAGERDUTY, discord=DISCORD)
         program = Program(tmp_path, config, channels.environment)
         program.start()
         try:
             until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+            until(10, "series", lambda: program.value("llm_requests_waiting", model_name=LABEL))
+            assert told(program).status_code == 200
             log.write_text(poisoned())
             for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST):
-                channels.wait_for(host, 1)
+                channels.wait_for(host, 1 + len(SECRETS))
             until(10, "sent", lambda: program.value("vigil_outbox_pending", channel="discord") == 0)
-            said = {path: program.get(path).text for path in ("/metrics", "/", "/api/v1/status")}
+            said = {path: program.get(path).text for path in ("/metrics", "/", "/health", "/api/v1/status")}
         finally:
             program.close()
     assert "CUDA out of memory" in said["/"]
+    assert f'model_name="{LABEL}"' in said["/metrics"], "a label is handed on as vLLM shows it"
+    said["/metrics"] = said["/metrics"].replace(f'model_name="{LABEL}"', "")
     found = said | {
         f"to {host}": "\n".join(each.body.decode() for each in channels.received(host))
         for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST)
@@ -85,6 +94,31 @@ def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels,
             text = text.replace(own[3], "")  # noqa: PLW2901  # its routing key belongs into its body
         assert CANARY not in text, where
         assert not any(secret in text for secret in own if len(secret) > 20), where
+
+
+def model_of(page: str) -> str:
+    """The model's name as the page has it."""
+    return page.partition('model_name="')[2].partition('"')[0]
+
+
+def told(program: Program) -> httpx.Response:
+    """Alertmanager tells of alerts, each with a secret wherever a text fits."""
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"alertname": f"Told{number}", "severity": "warning"}
+            | dict.fromkeys(("pod", "instance", "model_name", "unheard_of"), secret),
+            "annotations": dict.fromkeys(("summary", "description", "runbook_url"), secret),
+            "startsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": f"http://x/{secret}",
+        }
+        for number, secret in enumerate(SECRETS)
+    ]
+    document = {"version": "4", "groupKey": SECRETS[1], "status": "firing", "alerts": alerts}
+    url = f"http://127.0.0.1:{program.port}/api/v1/alerts/webhook"
+    token = {"Authorization": "Bearer c4n4ryWebhookToken01"}
+    return httpx.post(url, json=document, headers=token, trust_env=False, timeout=20)
 
 
 def poisoned() -> str:

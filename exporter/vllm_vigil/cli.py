@@ -119,11 +119,16 @@ def _incidents(commands: Commands) -> None:
 
         if options.action == "list":
             return state.list_incidents(recipe(options), as_json=options.json)
-        return state.show_incident(recipe(options), options.key, as_json=options.json)
+        if options.action == "resolve":
+            return state.resolve_incidents(recipe(options), options.keys, as_json=options.json)
+        if len(options.keys) != 1:
+            raise UsageError("say which incident to show, one: `vigil incidents` lists the keys")
+        return state.show_incident(recipe(options), options.keys[0], as_json=options.json)
 
-    command = _configured(commands, "incidents", "list the incidents, newest first, or show one", call)
-    command.add_argument("action", nargs="?", choices=["list", "show"], default="list")
-    command.add_argument("key", nargs="?", default="", metavar="KEY", help="the incident to show")
+    text = "list the incidents, newest first, show one, or have the sidecar resolve open ones"
+    command = _configured(commands, "incidents", text, call)
+    command.add_argument("action", nargs="?", choices=["list", "show", "resolve"], default="list")
+    command.add_argument("keys", nargs="*", metavar="KEY", help="the incident to show, or those that are over")
     _json(command)
 
 

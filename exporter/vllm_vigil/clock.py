@@ -8,7 +8,6 @@ to the clock too, so that a test never waits for time to pass. A `Waker` is the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import time
 from typing import Protocol
@@ -103,13 +102,14 @@ class Waker:
 
     async def wait(self, seconds: float) -> None:
         """Return when woken, or after so many seconds."""
-        woken = asyncio.ensure_future(self._event.wait())
         timed = asyncio.ensure_future(self._clock.sleep(seconds))
+        timed.add_done_callback(self._time_is_up)
         try:
-            await asyncio.wait({woken, timed}, return_when=asyncio.FIRST_COMPLETED)
+            await self._event.wait()
         finally:
-            for task in (woken, timed):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            timed.cancel()
         self._event.clear()
+
+    def _time_is_up(self, timed: asyncio.Future[None]) -> None:
+        if not timed.cancelled():
+            self._event.set()

@@ -60,16 +60,7 @@ class Telemetry:
             registry=self.registry,
         )
         self._state_writable.set(1)
-        self._pending = self._gauge("vigil_outbox_pending", "Notifications waiting to be delivered.", "channel")
-        self._oldest = self._gauge(
-            "vigil_outbox_oldest_seconds", "Age of the oldest notification waiting; 0 when none waits.", "channel"
-        )
-        self._breaker = self._gauge(
-            "vigil_channel_breaker_open", "Whether the channel is left alone because it keeps failing.", "channel"
-        )
-        self._deliveries = self._counter(
-            "vigil_deliveries_total", "Attempts at delivery, by how they ended.", "channel", "outcome"
-        )
+        self._declare_channels()
         self._pushes = self._counter(
             "vigil_alertmanager_pushes_total",
             "Requests to a member of Alertmanager, by how they ended.",
@@ -81,6 +72,31 @@ class Telemetry:
         )
         self._dropped = self._counter(
             "vigil_series_dropped_total", "Samples of a source that were not turned into series, by cause.", "cause"
+        )
+
+    def _declare_channels(self) -> None:
+        self._pending = self._gauge("vigil_outbox_pending", "Notifications waiting to be delivered.", "channel")
+        self._oldest = self._gauge(
+            "vigil_outbox_oldest_seconds", "Age of the oldest notification waiting; 0 when none waits.", "channel"
+        )
+        self._breaker = self._gauge(
+            "vigil_channel_breaker_open", "Whether the channel is left alone because it keeps failing.", "channel"
+        )
+        self._succeeded = self._gauge(
+            "vigil_channel_last_success_timestamp_seconds",
+            "When the channel last took a notification of any kind; 0 if that was not in the last 30 days.",
+            "channel",
+        )
+        self._proven = self._gauge(
+            "vigil_channel_proof_interval_seconds",
+            "How often the channel is sent a test by itself; absent without `notify.proof`.",
+            "channel",
+        )
+        self._heartbeats = self._counter(
+            "vigil_heartbeats_total", "Heartbeats to the dead man's switch, by how they ended.", "outcome"
+        )
+        self._deliveries = self._counter(
+            "vigil_deliveries_total", "Attempts at delivery, by how they ended.", "channel", "outcome"
         )
 
     def _declare_logs(self) -> None:
@@ -193,12 +209,33 @@ class Telemetry:
 
     def channel_gone(self, channel: str) -> None:
         """A channel is no longer configured; what was sent stays counted."""
-        for gauge in (self._pending, self._oldest, self._breaker):
+        for gauge in (self._pending, self._oldest, self._breaker, self._succeeded, self._proven):
             gauge.remove_by_labels({"channel": channel})
 
     def attempted(self, channel: str, outcome: Outcome) -> None:
         """One attempt at delivery ended."""
         self._deliveries.labels(channel, outcome).inc()
+        if outcome is Outcome.DELIVERED:
+            self.channel_succeeded(channel, self._clock.wall())
+
+    def channel_succeeded(self, channel: str, at: float) -> None:
+        """The channel last took something then (epoch seconds; 0 for never)."""
+        self._succeeded.labels(channel).set(at)
+
+    def channel_proven(self, channel: str, every_seconds: float) -> None:
+        """The channel is sent a test so often."""
+        self._proven.labels(channel).set(every_seconds)
+
+    # --- the dead man's switch
+
+    def heartbeats_known(self) -> None:
+        """Every outcome of a heartbeat is counted from 0."""
+        for outcome in ("delivered", "refused", "failed", "withheld"):
+            self._heartbeats.labels(outcome)
+
+    def heartbeat(self, outcome: str) -> None:
+        """A heartbeat was sent, or was not."""
+        self._heartbeats.labels(outcome).inc()
 
     # --- Alertmanager
 

@@ -94,3 +94,39 @@ def test_rows_are_dropped_and_tried_again(tmp_path: Path, capsys: pytest.Capture
     assert main(["outbox", "drop", "--state-dir", str(tmp_path)]) == 2
     assert "say which" in capsys.readouterr().err
     store.close()
+
+
+def test_an_open_incident_is_asked_to_be_resolved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The wish stands in the state file, for the sidecar to take; asking twice is asking once."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.save_incident(OPEN)
+        store.save_incident(OVER)
+    said = "vigil-1 is resolved at the sidecar's next tick, or its next start\n"
+    assert told(capsys, tmp_path, "incidents", "resolve", "vigil-1") == (0, said)
+    code, out = told(capsys, tmp_path, "incidents", "resolve", "vigil-1", "--json")
+    assert (code, json.loads(out)["action"], json.loads(out)["key"]) == (0, "resolve", "vigil-1")
+    assert store.wishes() == ["vigil-1"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["resolve"], "say which incident is over; open: vigil-1"),
+        (["resolve", "vigil-1", "vigil-2"], "no open incident vigil-2: nothing was resolved; open: vigil-1"),
+        (["show"], "say which incident to show"),
+    ],
+)
+def test_a_key_that_is_not_open_is_said_with_those_that_are(
+    arguments: list[str], error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is asked for, of the others neither."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.save_incident(OPEN)
+        store.save_incident(OVER)
+    assert main(["incidents", *arguments, "--state-dir", str(tmp_path)]) == 2
+    assert error in capsys.readouterr().err
+    assert store.wishes() == []
+    store.close()

@@ -143,6 +143,7 @@ def test_every_key_of_the_documentation_is_one() -> None:
     (example,) = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
     for name in ("slack", "vllm-token", "vllm-ca.pem", "am-token", "am-ca.pem", "webhook-token"):
         Path(name).write_text("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
+    Path("heartbeat-url").write_text("https://hc-ping.example/0f1e2d3c")
     example = example.replace("/run/secrets/", f"{Path.cwd()}/").replace("/etc/ssl/", f"{Path.cwd()}/")
     pagerduty = "pagerduty://0123456789abcdef0123456789abcdef@u1yN9xKEYc4n4ryXq7Ab"
     config = load(example, environment={"PAGERDUTY_URL": pagerduty})

@@ -144,5 +144,5 @@ def test_what_is_gone_is_forgotten() -> None:
     there = Series("gpu_info", (Point(labels(gpu="0"), 1.0),))
     first = lines.write([there], openmetrics=False)
     assert "" == lines.write([], openmetrics=False)
-    assert {} == lines._beginnings
+    assert {} == lines._written
     assert first == lines.write([there], openmetrics=False)

@@ -330,3 +330,14 @@ def test_what_leaves_is_masked_and_defused() -> None:
 def test_an_incident_of_the_host_has_no_server() -> None:
     """Alertmanager refuses an empty label."""
     assert "server" not in alert_of(incident(server=""), NOW, 1.0, "")["labels"]
+
+
+def test_a_person_ends_what_alertmanager_told(told: Told) -> None:
+    """Another member that tells the same firing is no news; an unknown key changes nothing."""
+    take(told, FIRING)
+    (incident,) = told.open()
+    assert [] == told.resolve("vigil-unknown", NOW + 5)
+    (change,) = told.resolve(incident.key, NOW + 5)
+    assert (Transition.RESOLVED, NOW + 5) == (change.transition, change.incident.resolved)
+    assert [] == told.open()
+    assert [KNOWN] == take(told, FIRING, now=NOW + 6).heard

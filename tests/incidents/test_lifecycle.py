@@ -421,3 +421,35 @@ def test_evidence_and_labels_are_few_and_short() -> None:
     assert {"error", "processes"} == {name for name, _ in incident.labels}
     assert all(len(value) <= 200 for _, value in incident.labels)
     assert 8 == len(dict(incident.labels)["processes"].split(","))
+
+
+# --- resolved by hand
+
+
+def test_an_incident_ends_when_a_person_says_so() -> None:
+    """Whatever its rule waits for; the next sign of the same begins another one, and an unknown key changes nothing."""
+    incidents = Incidents(RULES)
+    incidents.observe(event("cuda_oom", 0))
+    key = only(incidents).key
+    assert [] == incidents.resolve("vigil-unknown", T + 5)
+    (change,) = incidents.resolve(key, T + 5)
+    assert (RESOLVED, key, T + 5) == (change.transition, change.incident.key, change.incident.resolved)
+    assert ("ended", "resolved by hand") in change.incident.labels
+    assert [] == incidents.open()
+    assert [(OPENED, "cuda_oom")] == told(incidents.observe(event("cuda_oom", 90, offset=9)))
+    assert key != only(incidents).key
+
+
+def test_a_finding_that_still_holds_opens_nothing_after_a_person_ended_it() -> None:
+    """Across a restart too; once it has ceased, it counts again, and so does one that nobody makes any more."""
+    incidents = Incidents(RULES)
+    incidents.weigh(finding("gpu_hot", 0), T)
+    incidents.resolve(only(incidents).key, T + 5)
+    assert [] == incidents.weigh(finding("gpu_hot", 0), T + 10)
+    after = Incidents(RULES)
+    after.restore(incidents.remember(), [])
+    assert [] == after.weigh(finding("gpu_hot", 0), T + 15)
+    assert [] == after.weigh(finding("gpu_hot", 0, holds=False), T + 20)
+    assert [(OPENED, "gpu_hot")] == told(after.weigh(finding("gpu_hot", 30), T + 30))
+    incidents.tick(T + 1000, {})
+    assert [(OPENED, "gpu_hot")] == told(incidents.weigh(finding("gpu_hot", 1000), T + 1001))

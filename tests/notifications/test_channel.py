@@ -311,6 +311,16 @@ def test_pagerduty_gets_numbers_and_link_in_fields_and_every_change_under_one_ke
     assert events[0]["links"] == [{"href": "https://docs.example/cuda_oom?a=1&b=%20"}]
 
 
+@pytest.mark.parametrize(
+    ("url", "source"), [(PAGERDUTY, "llama"), (f"{PAGERDUTY}?source=gpu-box", "gpu-box"), (f"{PAGERDUTY}/mine", "mine")]
+)
+def test_pagerdutys_source_is_the_server(channels: Channels, incident: Incidents, url: str, source: str) -> None:
+    """Unless the address names one."""
+    row = Notification("c", Reason.FIRST, incident())
+    assert Attempt(DELIVERED) == Channel("c", Secret(url)).send(compose(row, 0.0, Style()), "k")
+    assert source == channels.received(PAGERDUTY_HOST)[0].document["payload"]["source"]
+
+
 @pytest.mark.parametrize("url", [SLACK, PAGERDUTY, DISCORD])
 def test_what_would_be_sent_can_be_told_without_sending(channels: Channels, incident: Incidents, url: str) -> None:
     """The whole text and every field, and no secret of the address."""

@@ -461,14 +461,14 @@ int nvmlDeviceRegisterEvents(void *device, ull types, void *set) {
 }
 int nvmlEventSetWait_v2(struct set *set, struct event *out, uint milliseconds) {
     struct fact fact;
-    for (int waited = 0;; waited += 5) {
+    for (int waited = 0;; waited += 20) {
         refresh();
         if (find(HOST, "wait", 0, 0, &fact) && fact.code) return fact.code;
         int there = events();
         if (set->given > there) set->given = there;
         if (set->given < there) break;
         if (waited >= (int)milliseconds) return TIMED_OUT;
-        usleep(5000);
+        usleep(20000);  // a driver sleeps until there is something: look seldom
     }
     find(HOST, "event", (uint)++set->given, 0, &fact);
     *out = (struct event){&devices[(int)fact.number[0]], (ull)fact.number[1], (ull)fact.number[2], ~0u, ~0u};

@@ -127,8 +127,11 @@ class AlertHalf:
         self._changes += [change for finding in findings for change in incidents.weigh(finding, now)]
         self._changes += incidents.tick(now, judgement.serving_since)
         self._changes += self._parts.told.tick(now)
-        if self._changes:
-            self._commit({})
+        wishes = self._parts.store.wishes()
+        for key in wishes:  # one that is over by now gives no change, and its wish is forgotten
+            self._changes += incidents.resolve(key, now) or self._parts.told.resolve(key, now)
+        if self._changes or wishes:
+            self._commit({}, wishes)
         self._parts.outbox.repeat(self.open())
         if now - self._housekept > HOUSEKEEPING_SECONDS:
             self._housekept = now
@@ -215,7 +218,7 @@ class AlertHalf:
         if self._changes or positions:
             self._commit(positions)
 
-    def _commit(self, positions: Mapping[str, str]) -> None:
+    def _commit(self, positions: Mapping[str, str], wishes: Iterable[str] = ()) -> None:
         """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it."""
         parts, changes = self._parts, self._changes
         with parts.store.transaction():
@@ -229,6 +232,8 @@ class AlertHalf:
                 parts.store.save_incident(incident)
             for change in changes:
                 parts.outbox.queue(change)
+            for key in wishes:
+                parts.store.granted(key)
         self._changes = []  # from here on they are on the disk
         for change in changes:
             self._report(change)

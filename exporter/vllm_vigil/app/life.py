@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 
 from loguru import logger
@@ -124,6 +125,8 @@ class Life:
             if not announced and not self.facts.missing():
                 self._systemd.ready("watching")
                 announced = True
+                gc.collect()
+                gc.freeze()  # what is there by now lasts: every full collection would look through all of it again
             if self.facts.heartbeat_seconds() < 5 * HEARTBEAT_SECONDS:
                 self._systemd.alive()
             await self._clock.sleep(HEARTBEAT_SECONDS)

@@ -45,7 +45,7 @@ class MetricsHalf:
         self._clock = clock
         self._telemetry = telemetry
         self._told = told
-        self._normalisers = normalisers
+        self._normalisers = {each: normalisers.get(each.source.server) or Normaliser() for each in samplers}
         self._known: dict[Sampler, tuple[Reading, Normalised]] = {}
 
     async def run(self) -> None:
@@ -88,8 +88,7 @@ class MetricsHalf:
         """The reading under our names; worked out, and its losses counted, once for each reading."""
         known = self._known.get(sampler)
         if known is None or known[0] is not reading:
-            normaliser = self._normalisers.get(reading.server) or Normaliser()
-            normalised = normaliser.normalise(reading)
+            normalised = self._normalisers[sampler].normalise(reading)
             for cause, count in normalised.dropped.items():
                 self._telemetry.series_dropped(cause, count)
             self._telemetry.source_unknown(reading.source, reading.server, len(normalised.unknown))

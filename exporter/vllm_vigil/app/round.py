@@ -33,8 +33,10 @@ from vllm_vigil.lines.wake import Watch
 from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification
 from vllm_vigil.notifications.alertmanager import Alert, Member
 from vllm_vigil.notifications.channel import Channel
+from vllm_vigil.notifications.heartbeat import Heartbeat
 from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
+from vllm_vigil.notifications.proof import Proof
 from vllm_vigil.notifications.sender import Sender
 from vllm_vigil.series.normalise import Normaliser
 from vllm_vigil.sources.host import Host
@@ -73,6 +75,7 @@ class Round:
             config.web.public_url,
         )
         self.senders = {name: self._sender(name, clock, telemetry) for name in config.notify.channels}
+        self.proof = Proof(store, config.notify, clock, telemetry, self.wake)
         self._verdict = Verdict()
         parts = _parts(self, telemetry, clock)
         self.alerts = AlertHalf(parts, clock, telemetry, hear=self._verdict.hear, changed=self._changed)
@@ -87,6 +90,7 @@ class Round:
         self.metrics = MetricsHalf(
             samplers, self._verdict, GpuVerdict(), clock, telemetry, told=self._told, normalisers=normalisers
         )
+        self.heart = self._heart()
         self._watch = Watch(
             (log.path for of_server in logs.values() for log in of_server if log.path), self.alerts.wake
         )
@@ -102,6 +106,9 @@ class Round:
                     group.create_task(sender.run())
                 for member in self.members:
                     group.create_task(member.run())
+                group.create_task(self.proof.run())
+                if self.heart is not None:
+                    group.create_task(self.heart.run())
         finally:
             self._watch.stop()
 
@@ -132,6 +139,19 @@ class Round:
 
         url = self.config.notify.channels[name].url
         return Sender(Channel(name, url), self.store, clock, telemetry, words, report=lost)
+
+    def _heart(self) -> Heartbeat | None:
+        """The dead man's switch, if one is set; the tick of a round that has just begun is as old as the round."""
+        settings, clock, began = self.config.heartbeat, self._clock, self._clock.monotonic()
+        if settings.url is None:
+            return None
+
+        def age_seconds() -> float:
+            last = self.metrics.last_tick
+            return clock.monotonic() - (began if last is None else last)
+
+        self._telemetry.heartbeats_known()
+        return Heartbeat(settings.url, settings, clock, self._telemetry, age_seconds)
 
     def _numbers(self, incident: Incident) -> Labels:
         """What the server's last readings said, for the message on an incident of it."""
@@ -180,6 +200,8 @@ def _parts(round_: Round, telemetry: Telemetry, clock: Clock) -> Parts:
     telemetry.events_known(detector.kinds)
     telemetry.rules_known(round_.rules)
     telemetry.channels_known(config.notify.channels)
+    for channel in config.notify.channels:
+        telemetry.channel_succeeded(channel, store.rows.last_delivered(channel) or 0.0)
     telemetry.incidents_open(known)
     return Parts(round_.reader, joiner, detector, round_.incidents, told, round_.outbox, store)
 

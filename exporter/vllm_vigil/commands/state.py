@@ -48,6 +48,27 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
     return int(incident.resolved is None)
 
 
+def resolve_incidents(recipe: Recipe, keys: list[str], *, as_json: bool) -> int:
+    """Ask the sidecar to resolve open incidents: it does at its next tick, or at its next start if it is not running.
+
+    The command does not do it itself: who owns the incidents also tells the channels, counters and Alertmanager.
+    """
+    store, now = peek(recipe), time.time()
+    known = [incident.key for incident in store.open_incidents()]
+    if not keys:
+        raise UsageError(f"say which incident is over; {_open_ones(known)}")
+    unknown = [mask(key) for key in keys if key not in known]
+    if unknown:
+        raise UsageError(f"no open incident {', '.join(unknown)}: nothing was resolved; {_open_ones(known)}")
+    with store.transaction():
+        for key in keys:
+            store.wish(key, now)
+    for key in keys:
+        facts = {"action": "resolve", "key": key, "asked": moment(now)}
+        print(json.dumps(facts) if as_json else f"{key} is resolved at the sidecar's next tick, or its next start")
+    return 0
+
+
 def list_outbox(recipe: Recipe, *, as_json: bool) -> int:
     """Print what waits to be delivered, oldest first; 1 if something does."""
     waiting = peek(recipe).rows.waiting()
@@ -100,6 +121,11 @@ def _change(recipe: Recipe, ids: list[int], action: str, *, as_json: bool) -> in
     done = {"drop": "dropped", "retry": "due now"}[action]
     print(json.dumps({"action": action, "count": count}) if as_json else f"{count} {done}")
     return int(count == 0)
+
+
+def _open_ones(keys: list[str]) -> str:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return f"open: {', '.join(keys[:SHOWN])}{more}" if keys else "none is open"
 
 
 def _word(word: Word) -> dict[str, str]:

@@ -11,9 +11,10 @@ import time
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import UsageError
-from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
+from vllm_vigil.model import Notification, Outcome, Reason
 from vllm_vigil.notifications.channel import Channel
 from vllm_vigil.notifications.message import Message, Style, compose
+from vllm_vigil.notifications.proof import trial
 
 SAMPLE = (("kv_cache", "99 %"), ("running", "12"), ("waiting", "41"), ("vllm", "0.32.0"))
 """Numbers as a page would hold them."""
@@ -60,8 +61,6 @@ def _explain(name: str, config: Config, *, as_json: bool) -> int:
 
 def _message(name: str, key: str, now: float, config: Config) -> Message:
     """A test as a page would look, with the configured language and links."""
-    title = "This is a test of vllm-vigil; nothing is wrong"
-    incident = Incident(key, "test", "", Severity.INFO, IncidentState.OPEN, title, now, now)
     settings = config.notify
     style = Style(
         lambda _: "Nothing: this is only a test.",
@@ -70,4 +69,4 @@ def _message(name: str, key: str, now: float, config: Config) -> Message:
         settings.runbook_url,
         config.web.public_url,
     )
-    return compose(Notification(name, Reason.TEST, incident, facts=SAMPLE), now, style)
+    return compose(Notification(name, Reason.TEST, trial(key, now), facts=SAMPLE), now, style)

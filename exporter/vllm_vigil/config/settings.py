@@ -13,6 +13,7 @@ from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.incidents.rules import RULES, RuleSettings
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.notifications.alertmanager import PushSettings
+from vllm_vigil.notifications.heartbeat import HeartbeatSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
@@ -99,6 +100,7 @@ class Config:
     web: WebSettings = field(default_factory=WebSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
+    heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
     zone: str = "local"

@@ -31,6 +31,7 @@ from vllm_vigil.exposition.web_config import WebConfig
 
 HEAD_BYTES = 16 * 1024
 GRACE_SECONDS = 1.0  # what a stop leaves to answers under way
+TICK_SECONDS = 1.0
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -103,7 +104,7 @@ class Listener:
 
     def stop(self) -> None:
         """Take no new connections and let `serve` return, at the latest when the grace is over."""
-        self._server.should_exit = True
+        self._server.leave()
         if self._serving:
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self._server.abort)
         else:
@@ -124,10 +125,25 @@ class Listener:
 class _Server(uvicorn.Server):
     """uvicorn's server without its hand on the process."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._left = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave SIGTERM and SIGINT to the app: it has logs to read to the end and state to commit before it goes."""
         yield
+
+    async def main_loop(self) -> None:
+        """Look once a second, for the answers' Date, and when told to leave; uvicorn's own looks ten times as often."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), TICK_SECONDS)
+
+    def leave(self) -> None:
+        """Take no new connections, and return when those that are open are answered."""
+        self.should_exit = True
+        self._left.set()
 
     def abort(self) -> None:
         """Cut every connection, whatever waits to be written to it."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
@@ -48,42 +49,53 @@ class Spec(Protocol):
         """One sentence for people."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written of a series: what its points are called, their lines up to the numbers, and all its lines."""
+
+    series: Series
+    called: tuple[tuple[Labels, ...], tuple[str, ...]]
+    beginnings: list[str]
+    text: str
+
+
 class Lines:
     """Writes the series of one snapshot after the other. `spec_of` finds the row of a series that is ours."""
 
     def __init__(self, spec_of: Callable[[str], Spec]) -> None:
         self._spec_of = spec_of
-        self._beginnings: dict[str, tuple[object, list[str]]] = {}
-        self._kept: dict[str, tuple[object, list[str]]] = {}
+        self._written: dict[str, _Written] = {}
 
     def write(self, series: Iterable[Series], *, openmetrics: bool) -> str:
         """All lines, families in the order that they are given in. Of two that would clash the first is written."""
-        written: list[str] = []
-        self._kept = {}
+        pages: list[str] = []
+        kept: dict[str, _Written] = {}
         taken: set[str] = set()
         for each in series:
-            beginnings = self._beginnings_of(each)
+            written = kept[each.name] = _write(each, self._written.get(each.name))
             spec = each.family or self._spec_of(each.name)
             name, kind = _declared(each.name, TYPES[spec.kind], openmetrics=openmetrics)
             if openmetrics and not _claimed(name, kind, taken):
                 continue
-            written.append(f"# HELP {name} {_help(spec.help, openmetrics=openmetrics)}\n# TYPE {name} {kind}\n")
-            written += [
-                f"{beginning}{number(value)}\n"
-                for beginning, (_, value, _) in zip(beginnings, each.points, strict=True)
-            ]
-        self._beginnings = self._kept  # of series that are gone nothing is kept
-        return "".join(written)
+            pages.append(f"# HELP {name} {_help(spec.help, openmetrics=openmetrics)}\n# TYPE {name} {kind}\n")
+            pages.append(written.text)
+        self._written = kept  # of series that are gone nothing is kept
+        return "".join(pages)
 
-    def _beginnings_of(self, series: Series) -> list[str]:
-        """Each point's line up to its number; kept while all points are called as before."""
-        called = (tuple(map(_LABELS, series.points)), tuple(map(_SUFFIX, series.points)))
-        before = self._beginnings.get(series.name)
-        if before is None or before[0] != called:
-            made = [f"{series.name}{point.suffix}{_braced(point.labels)} " for point in series.points]
-            before = called, made
-        self._kept[series.name] = before
-        return before[1]
+
+def _write(series: Series, before: _Written | None) -> _Written:
+    """The lines of a series: the last ones if it is the same, their beginnings if its points are called the same."""
+    if before is not None and before.series is series:
+        return before
+    called = (tuple(map(_LABELS, series.points)), tuple(map(_SUFFIX, series.points)))
+    if before is not None and before.called == called:
+        called, beginnings = before.called, before.beginnings
+    else:
+        beginnings = [f"{series.name}{point.suffix}{_braced(point.labels)} " for point in series.points]
+    lines = [
+        f"{beginning}{number(value)}\n" for beginning, (_, value, _) in zip(beginnings, series.points, strict=True)
+    ]
+    return _Written(series, called, beginnings, "".join(lines))
 
 
 def number(value: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vllm_vigil.incidents.burst import Windows
 from vllm_vigil.incidents.flaps import QUIET_SECONDS, Flaps
-from vllm_vigil.incidents.held import FOLD_SECONDS, Held, opened
+from vllm_vigil.incidents.held import FOLD_SECONDS, UNCONFIRMED_SECONDS, Held, opened
 from vllm_vigil.incidents.life import Life
 from vllm_vigil.incidents.rules import Rule
 from vllm_vigil.incidents.sign import Sign, of_event, of_finding
@@ -32,6 +32,7 @@ from vllm_vigil.model import (
 
 MAX_OPEN_PER_RULE = 20  # templates of errors can be many; beyond this they count for the newest
 
+BY_HAND = "resolved by hand"
 STARTED, READY, STOPPING = "server_started", "server_ready", "server_stopping"
 
 
@@ -44,6 +45,7 @@ class Incidents:
         self._windows = Windows()
         self._flaps = Flaps()
         self._lives: dict[str, Life] = {}
+        self._dismissed: dict[tuple[str, str, str], float] = {}  # server, rule, group: when last confirmed
 
     # --- what comes in
 
@@ -84,6 +86,11 @@ class Incidents:
             return []
         sign = of_finding(finding, rule)
         name = (rule.id, sign.group)
+        dismissed = self._dismissed.pop((sign.server, *name), None) is not None
+        if dismissed and finding.holds:
+            self._dismissed[sign.server, *name] = now
+        if dismissed:
+            return []
         held = next((held for held in self._of(sign.server) if name in held.holding), None)
         if held and finding.holds:
             held.holding[name] = now
@@ -105,6 +112,7 @@ class Incidents:
         for server, since in serving_since.items():
             self._life(server).tick(now, since)
         changes = []
+        self._dismissed = {name: at for name, at in self._dismissed.items() if now - at <= UNCONFIRMED_SECONDS}
         for key, held in list(self._open.items()):
             held.forget_unconfirmed(now)
             resolved = self._resolved_at(held, serving_since)
@@ -114,6 +122,21 @@ class Incidents:
                 self._flaps.ended((incident.server, incident.rule, held.group), resolved)
                 changes.append(Change(incident, Transition.RESOLVED))
         return changes
+
+    def resolve(self, key: str, now: float) -> list[Change]:
+        """End an open incident because a person says so; nothing changes if none of that key is open.
+
+        A finding that still holds opens nothing until it has ceased; what the log says from now on counts as ever. It
+        is no end of the kind that flapping is told by.
+        """
+        held = self._open.pop(key, None)
+        if held is None:
+            return []
+        self._dismissed |= {(held.incident.server, *name): now for name in held.holding}
+        known = labels(**dict(held.incident.labels) | {"ended": BY_HAND})
+        resolved = max(now, held.incident.opened)
+        incident = replace(held.incident, state=IncidentState.RESOLVED, resolved=resolved, labels=known)
+        return [Change(incident, Transition.RESOLVED)]
 
     def open(self) -> list[Incident]:
         """What is wrong now, oldest first."""
@@ -231,13 +254,16 @@ class Incidents:
         }
         lives = {server: life.remember() for server, life in self._lives.items()}
         flaps, windows = self._flaps.remember(), self._windows.remember()
-        return json.dumps({"windows": windows, "flaps": flaps, "lives": lives, "open": extras})
+        dismissed = [*self._dismissed.items()]
+        body = {"windows": windows, "flaps": flaps, "lives": lives, "open": extras, "dismissed": dismissed}
+        return json.dumps(body)
 
     def restore(self, memory: str | None, open_incidents: Sequence[Incident]) -> None:
         """Go on from what an earlier process remembered; the incidents themselves come from the store."""
         body: dict[str, Any] = json.loads(memory) if memory else {"windows": [], "lives": {}, "open": {}}
         self._windows.restore(body["windows"])
         self._flaps.restore(body.get("flaps", []))
+        self._dismissed = {(server, rule, group): at for (server, rule, group), at in body.get("dismissed", ())}
         self._lives = {server: Life.restored(life) for server, life in body["lives"].items()}
         for incident in open_incidents:
             extra = body["open"].get(incident.key, {"group": self._group(incident), "last": incident.updated})

@@ -24,6 +24,7 @@ from vllm_vigil.model import Change, Incident, IncidentState, Labels, Severity, 
 from vllm_vigil.redact import mask
 
 RULE = "alertmanager"
+BY_HAND = "resolved by hand"
 MAX_OPEN = 500
 LATE_SECONDS = 600.0  # a member may tell of a firing so long after another told its end
 MAX_ENDED = 1000
@@ -100,6 +101,14 @@ class Told:
         """Let time pass: what was not told again for too long is over, as far as we can know."""
         silent = [name for name, firing in self._firing.items() if now - firing.seen >= self._expire_seconds]
         return [self._close(name, now, "not told of any more") for name in silent]
+
+    def resolve(self, key: str, now: float) -> list[Change]:
+        """End an incident because a person says so; the same firing, told by another member by now, is no news."""
+        for name, firing in self._firing.items():
+            if firing.incident.key == key:
+                self._ended[name] = (firing.started, now)
+                return [self._close(name, max(now, firing.incident.opened), BY_HAND)]
+        return []
 
     def open(self) -> list[Incident]:
         """What fires now."""

@@ -129,6 +129,10 @@ class Channel:
             arguments["click"] = quote(message.link, safe="")  # it is unquoted twice, as the details are
         if "details" in type(plugin).template_kwargs:
             arguments |= {f"+{quote(name, safe='')}": quote(value, safe="") for name, value in message.details}
+        server = next((value for name, value in message.details if name == "server"), "")
+        default = type(plugin).template_tokens.get("source", {}).get("default")
+        if server and default and plugin.source == default:  # one that the address names itself stays
+            arguments["source"] = quote(server, safe="")
         return _instantiate(_extend(self._url.reveal(), arguments))
 
 

@@ -17,6 +17,7 @@ from vllm_vigil.notifications.wording import Language
 from vllm_vigil.units import Seconds, Secret
 
 MATCH_KEYS = ("severity", "rule", "server")
+HOUR = 3600.0
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -118,6 +119,22 @@ def minutes_of(time: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """A marked test on schedule, so that a dead channel is found before it is needed; off without `every`.
+
+    `channels` are those that are tested, all without them.
+    """
+
+    every: Seconds | None = None
+    channels: tuple[str, ...] = ()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Tests that come so often that nobody reads them."""
+        if self.every is not None and self.every < HOUR:
+            yield "every", "a test more than once an hour is noise: write 1h or more, such as 24h"
+
+
+@dataclass(frozen=True, slots=True)
 class NotifySettings:
     """Channels by name, and the routes to them; without routes every channel hears everything.
 
@@ -133,6 +150,7 @@ class NotifySettings:
     failover: Seconds = Seconds(300.0)
     maintenance: tuple[WindowSettings, ...] = ()
     runbook_url: str | None = None
+    proof: ProofSettings = field(default_factory=ProofSettings)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """A route to a channel that does not exist leads nowhere."""
@@ -140,6 +158,11 @@ class NotifySettings:
             yield "failover", "a page needs a few seconds to be delivered: write 10s or more"
         if self.runbook_url is not None and not _LINK.fullmatch(self.runbook_url):
             yield "runbook_url", "write an address that begins with http:// or https://, with {rule} for the rule's id"
+        for name in self.proof.channels:
+            if name not in self.channels:
+                yield "proof.channels", f"there is no channel {name!r}{_nearest(name, tuple(self.channels))}"
+        if self.proof.every is not None and not self.channels:
+            yield "proof.every", "there is no channel to test: name one in channels"
         for index, route in enumerate(self.routes):
             for key, name in (
                 *(("to", each) for each in route.to),

@@ -18,13 +18,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress, repeat
+from operator import attrgetter
 
-from vllm_vigil.model import Labels, Point, Reading, Samples, Series, Snapshot, labels
+from vllm_vigil.model import Point, Reading, Samples, Series, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS
-from vllm_vigil.series.plan import Column, Plan, clean, plan
+from vllm_vigil.series.plan import Column, Plan, clean, plan, plan_of_ours
 from vllm_vigil.series.vllm import CONTEXT_TOKENS, ENGINE_INFO, ENGINE_INFO_SETTINGS, KV_CACHE_TOKENS
 
 MAX_SERIES = 5000
+
+_KEY, _VALUE = attrgetter("name", "labels"), attrgetter("value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,16 @@ class Normalised:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a column came to with the values that were taken for it."""
+
+    column: Column
+    taken: tuple[float, ...]
+    series: Series
+    not_finite: int
+
+
 class Normaliser:
     """Gives the series of one source's readings. What was worked out for a page serves the next of the same keys."""
 
@@ -50,35 +63,44 @@ class Normaliser:
         self._facts: Mapping[str, str] = {}
         self._plan = Plan((), {}, 0, ())
         self._derived: tuple[Series, ...] = ()
+        self._last: dict[str, _Made] = {}
 
     def normalise(self, reading: Reading) -> Normalised:
         """Every series of a reading. One that carries an error contributes nothing, whatever else is in it."""
         if reading.error is not None:
             return Normalised(Snapshot())
-        return self._of_vllm(reading) if reading.source == "vllm" else _of_ours(reading)
-
-    def _of_vllm(self, reading: Reading) -> Normalised:
         samples = _columns(reading)
         if samples.keys is not self._keys or reading.facts != self._facts:
             self._learn(reading, samples)
         finite = math.isfinite(sum(samples.values))
-        found, not_finite = {}, 0
-        for column in self._plan.columns:
-            taken = column.pick(samples.values)
-            if finite and column.plain:
-                points = tuple(_points(column, taken))
-            else:
-                points, lost = _chosen_points(column, taken)
-                not_finite += lost
-            if points:
-                found[column.name] = Series(column.name, points, column.family)
+        made = {column.name: self._made(column, samples.values, finite=finite) for column in self._plan.columns}
+        self._last = made
+        found = {name: each.series for name, each in made.items() if each.series.points}
         found |= {series.name: series for series in self._derived}
+        not_finite = sum([each.not_finite for each in made.values()])
         dropped = {**self._plan.dropped, "not_finite": not_finite} if not_finite else self._plan.dropped
         return Normalised(Snapshot(found), dropped, self._plan.unclaimed, self._plan.unknown)
 
+    def _made(self, column: Column, values: tuple[float, ...], *, finite: bool) -> _Made:
+        """A column's series: the one of the last reading again if no number of it has changed, as in most."""
+        taken = column.pick(values)
+        last = self._last.get(column.name)
+        if last is not None and last.column is column and last.taken == taken:
+            return last
+        if finite and column.plain:
+            points, lost = tuple(_points(column, taken)), 0
+        else:
+            points, lost = _chosen_points(column, taken)
+        return _Made(column, taken, Series(column.name, points, column.family), lost)
+
     def _learn(self, reading: Reading, samples: Samples) -> None:
-        self._plan = plan(reading.server, samples, self._max_series, passthrough=self._passthrough)
-        self._derived = tuple(_derived(self._plan, reading))
+        """Plan for these keys, unless they are the last ones in another object."""
+        if samples.keys != self._keys or (reading.source == "vllm" and reading.facts != self._facts):
+            if reading.source == "vllm":
+                self._plan = plan(reading.server, samples, self._max_series, passthrough=self._passthrough)
+                self._derived = tuple(_derived(self._plan, reading))
+            else:
+                self._plan = plan_of_ours(samples)
         self._keys, self._facts = samples.keys, reading.facts
 
 
@@ -110,7 +132,7 @@ def _columns(reading: Reading) -> Samples:
     given = reading.samples
     if isinstance(given, Samples):
         return given
-    return Samples(tuple((each.name, each.labels) for each in given), tuple(each.value for each in given))
+    return Samples(tuple(map(_KEY, given)), tuple(map(_VALUE, given)))
 
 
 def _points(column: Column, values: Iterable[float]) -> Iterator[Point]:
@@ -128,24 +150,6 @@ def _chosen_points(column: Column, taken: tuple[float, ...]) -> tuple[tuple[Poin
     if row is not None and row.flipped:
         taken = tuple(0.0 if value else 1.0 for value in taken)
     return tuple(compress(_points(column, taken), wanted)), finite.count(False)
-
-
-def _of_ours(reading: Reading) -> Normalised:
-    """A source of our own (NVML, the host), whose samples already carry our names."""
-    points: dict[str, dict[Labels, Point]] = {}
-    dropped: Counter[str] = Counter()
-    unclaimed = 0
-    for sample in reading.samples:
-        if sample.name not in SPECS:
-            unclaimed += 1
-        elif not math.isfinite(sample.value):
-            dropped["not_finite"] += 1
-        else:
-            point = Point(clean(sample.labels), sample.value)
-            kept = points.setdefault(sample.name, {})
-            dropped["duplicate"] += kept.setdefault(point.labels, point) is not point
-    series = {name: Series(name, tuple(points[name].values())) for name in SPECS if name in points}
-    return Normalised(Snapshot(series), dict(+dropped), unclaimed)
 
 
 def _derived(plan: Plan, reading: Reading) -> Iterator[Series]:

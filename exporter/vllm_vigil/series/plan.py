@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from vllm_vigil.model import Family, Labels, Samples
+from vllm_vigil.series.catalogue import SPECS
 from vllm_vigil.series.claims import HISTOGRAM_SUFFIXES, Claim, claims_of, is_expected
 from vllm_vigil.series.spec import RESERVED_LABELS
 from vllm_vigil.series.vllm import VLLM_ROWS, VllmRow
@@ -73,6 +74,24 @@ def plan(server: str, samples: Samples, budget: int, *, passthrough: bool) -> Pl
         for place, (name, pairs) in enumerate(samples.keys):
             gathering.add_raw(place, name, pairs)
     return gathering.result(budget)
+
+
+def plan_of_ours(samples: Samples) -> Plan:
+    """The plan for a source of our own (NVML, the host), whose samples already carry our names."""
+    places: dict[str, dict[Labels, int]] = {}
+    dropped: Counter[str] = Counter()
+    unclaimed = 0
+    for place, (name, pairs) in enumerate(samples.keys):
+        if name not in SPECS:
+            unclaimed += 1
+        elif places.setdefault(name, {}).setdefault(clean(pairs), place) != place:
+            dropped["duplicate"] += 1
+    columns = [
+        Column(name, _picker([*found.values()]), tuple(found), ("",) * len(found), None, None, plain=True)
+        for name in SPECS
+        if (found := places.get(name))
+    ]
+    return Plan(tuple(columns), dict(dropped), unclaimed, ())
 
 
 class _Gathering:

@@ -61,6 +61,7 @@ class Board:
     ) -> None:
         self.uuid = uuid
         self.index = index
+        self._which = labels(gpu=str(index), uuid=uuid)
         self._nvml = nvml
         self._handle = handle
         self._options = options
@@ -137,7 +138,7 @@ class Board:
             self._mig = MigDevices(self._nvml, self._handle, self.index, self.uuid)
         asked: dict[Ask, _Asked] = {}
         batches: dict[float, _Batch] = {}
-        links = self._link_count()
+        links = [labels(link=str(link)) for link in range(self._link_count())]
         for row in GPU_ROWS:
             read = row.read
             if isinstance(read, Ask) and self._is_wanted(read):
@@ -230,8 +231,8 @@ class Board:
         """A sample; the one of the last reading again if its value has not changed, as most have not."""
         last = self._last.get((row, extra))
         if last is None:
-            pairs = dict(row.labels + extra)
-            last = Sample(row.spec.name, labels(gpu=str(self.index), uuid=self.uuid, **pairs), float(value))
+            pairs = [pair for pair in (*self._which, *row.labels, *extra) if pair[1]]  # no value, no label
+            last = Sample(row.spec.name, tuple(sorted(pairs)), float(value))
         elif last.value == value:
             return last
         else:
@@ -245,12 +246,12 @@ class Board:
             logger.debug("{} gives no {} {}: {}", self.uuid, row.spec.name, dict(row.labels), error)
 
 
-def _entries(row: GpuRow, read: Field, links: int) -> Iterator[tuple[tuple[int, int], GpuRow, Labels]]:
+def _entries(row: GpuRow, read: Field, links: list[Labels]) -> Iterator[tuple[tuple[int, int], GpuRow, Labels]]:
     if not read.per_link:
         yield (read.id, read.scope), row, ()
         return
-    for link in range(links):
-        yield (read.id, link), row, labels(link=str(link))
+    for number, link in enumerate(links):
+        yield (read.id, number), row, link
 
 
 def _number(type_: int, value: bytes) -> float:

@@ -208,6 +208,13 @@ class Rows:
         ).fetchone()
         return int(row[0]), row[1]
 
+    def last_delivered(self, channel: str) -> float | None:
+        """When a channel last took a row (epoch seconds), None if none of those that are kept."""
+        row = self._disk.execute(
+            "SELECT MAX(ended) FROM outbox WHERE channel = ? AND outcome = ?", (channel, Outcome.DELIVERED)
+        ).fetchone()
+        return None if row[0] is None else float(row[0])
+
     def news_since(self, channel: str, since: float, critical_of: str | None = None) -> int:
         """How many messages were queued for a channel: the critical ones of a server, or else all that are not."""
         row = self._disk.execute(
@@ -254,9 +261,9 @@ class Rows:
         """Rows that wait since before a moment, are not critical, and of whose incident the channel heard nothing."""
         rows = self._disk.execute(
             f"SELECT {COLUMNS} FROM outbox AS late WHERE ended IS NULL AND channel = ? AND queued < ? "  # noqa: S608  # a constant of ours
-            "AND severity != ? AND reason != ? AND NOT EXISTS (SELECT 1 FROM outbox AS told "
+            "AND severity != ? AND reason NOT IN (?, ?) AND NOT EXISTS (SELECT 1 FROM outbox AS told "
             "WHERE told.incident = late.incident AND told.channel = late.channel AND told.outcome IN (?, ?))",
-            (channel, before, Severity.CRITICAL, Reason.DIGEST, Outcome.DELIVERED, Outcome.UNKNOWN),
+            (channel, before, Severity.CRITICAL, Reason.DIGEST, Reason.TEST, Outcome.DELIVERED, Outcome.UNKNOWN),
         )
         return [_notification(row) for row in rows]
 

@@ -55,6 +55,7 @@ CREATE TABLE silence (
     author TEXT NOT NULL, comment TEXT NOT NULL
 );
 """,
+    "CREATE TABLE wish (key TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;\n",
 )
 """What makes each version of the file from the one before; an older file is brought up to date when it is opened."""
 
@@ -159,6 +160,20 @@ class Store:
         """The incident of that key, None if there is none."""
         row = self._disk.execute("SELECT body FROM incident WHERE key = ?", (key,)).fetchone()
         return incident_from_json(row[0]) if row else None
+
+    # --- incidents that somebody wants resolved: a command writes them, the process that owns the incidents takes them
+
+    def wish(self, key: str, now: float) -> None:
+        """Ask that an incident be resolved."""
+        self._disk.execute("INSERT OR REPLACE INTO wish VALUES (?, ?)", (key, now))
+
+    def wishes(self) -> list[str]:
+        """The keys of what is to be resolved, first asked first."""
+        return [key for (key,) in self._disk.execute("SELECT key FROM wish ORDER BY at, key")]
+
+    def granted(self, key: str) -> None:
+        """Forget a wish."""
+        self._disk.execute("DELETE FROM wish WHERE key = ?", (key,))
 
     # --- silences
 
