@@ -13,6 +13,7 @@ from types import MappingProxyType
 from vllm_vigil.clock import RealClock
 from vllm_vigil.series.gpu import GPU_SPECS
 from vllm_vigil.series.host import HOST_SPECS
+from vllm_vigil.series.probe import PROBE_SPECS
 from vllm_vigil.series.spec import Spec
 from vllm_vigil.series.verdict import ENGINE_STATE
 from vllm_vigil.series.vllm import DERIVED, LEFT_OUT, VLLM_ROWS, VllmRow
@@ -29,7 +30,7 @@ def unique(specs: Iterable[Spec]) -> Mapping[str, Spec]:
 
 
 SPECS: Mapping[str, Spec] = unique(
-    chain((row.spec for row in VLLM_ROWS), (*DERIVED, ENGINE_STATE), GPU_SPECS, HOST_SPECS)
+    chain((row.spec for row in VLLM_ROWS), (*DERIVED, ENGINE_STATE), PROBE_SPECS, GPU_SPECS, HOST_SPECS)
 )
 
 
@@ -67,6 +68,8 @@ def _llm() -> Iterator[str]:
     for spec in DERIVED:
         yield _line((*_cells(spec), "`GET /version`, `GET /v1/models`, `vllm:cache_config_info`"))
     yield _line((*_cells(ENGINE_STATE), "judged by the sidecar"))
+    for spec in PROBE_SPECS:
+        yield _line((*_cells(spec), "asked by the sidecar's probe; absent where it is off"))
     yield from ("", "Left out, and why:", "")
     yield from _table(("vLLM's name", "Why it is no series"))
     for each in LEFT_OUT:
