@@ -17,6 +17,7 @@ from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
 from vllm_vigil.verdict.host import HostVerdict
 from vllm_vigil.verdict.judge import Judgement, Verdict, state_series
+from vllm_vigil.verdict.trends import Trends
 
 TICK_SECONDS = 1.0
 
@@ -42,6 +43,7 @@ class MetricsHalf:
         self._verdict = verdict
         self._gpu_verdict = gpu_verdict
         self._host_verdict = HostVerdict()
+        self._trends = Trends()
         self._clock = clock
         self._telemetry = telemetry
         self._told = told
@@ -67,8 +69,8 @@ class MetricsHalf:
         judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
         gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
         host_findings = self._host_verdict.judge(self._latest("host").get(""), snapshot, self._clock.wall())
-        states = state_series(judgement.engines)
-        self.snapshot = joined([snapshot, Snapshot({states.name: states})]) if states.points else snapshot
+        ours = (state_series(judgement.engines), *self._trends.tick(snapshot, now))
+        self.snapshot = joined([snapshot, Snapshot({each.name: each for each in ours if each.points})])
         self.engines = judgement.engines
         self.last_tick = now
         self._told((*judgement.findings, *gpu_findings, *host_findings), judgement)

@@ -15,6 +15,7 @@ from vllm_vigil.series.gpu import GPU_SPECS
 from vllm_vigil.series.host import HOST_SPECS
 from vllm_vigil.series.probe import PROBE_SPECS
 from vllm_vigil.series.spec import Spec
+from vllm_vigil.series.trends import GPU_TRENDS, LLM_TRENDS
 from vllm_vigil.series.verdict import ENGINE_STATE
 from vllm_vigil.series.vllm import DERIVED, LEFT_OUT, VLLM_ROWS, VllmRow
 from vllm_vigil.telemetry import Telemetry
@@ -30,7 +31,13 @@ def unique(specs: Iterable[Spec]) -> Mapping[str, Spec]:
 
 
 SPECS: Mapping[str, Spec] = unique(
-    chain((row.spec for row in VLLM_ROWS), (*DERIVED, ENGINE_STATE), PROBE_SPECS, GPU_SPECS, HOST_SPECS)
+    chain(
+        (row.spec for row in VLLM_ROWS),
+        (*DERIVED, ENGINE_STATE, *LLM_TRENDS),
+        PROBE_SPECS,
+        (*GPU_SPECS, *GPU_TRENDS),
+        HOST_SPECS,
+    )
 )
 
 
@@ -67,7 +74,8 @@ def _llm() -> Iterator[str]:
         yield _line((*_cells(row.spec), _sources(row)))
     for spec in DERIVED:
         yield _line((*_cells(spec), "`GET /version`, `GET /v1/models`, `vllm:cache_config_info`"))
-    yield _line((*_cells(ENGINE_STATE), "judged by the sidecar"))
+    for spec in (ENGINE_STATE, *LLM_TRENDS):
+        yield _line((*_cells(spec), "judged by the sidecar"))
     for spec in PROBE_SPECS:
         yield _line((*_cells(spec), "asked by the sidecar's probe; absent where it is off"))
     yield from ("", "Left out, and why:", "")
@@ -82,7 +90,7 @@ def _gpu() -> Iterator[str]:
     yield "leaves its series out."
     yield ""
     yield from _table(("Series", "Kind", "Labels", "Meaning"))
-    for spec in GPU_SPECS:
+    for spec in (*GPU_SPECS, *GPU_TRENDS):
         yield _line(_cells(spec))
 
 
