@@ -46,6 +46,7 @@ def told(series: tuple[Series, ...]) -> dict[str, dict[str, float]]:
 def test_an_engine_that_fills_and_preempts_is_told_on_every_tick() -> None:
     """Also on the ticks between two that take numbers."""
     trends = Trends()
+    found = told(())
     for second in range(123):
         shown = snapshot(second, usage=0.4 + second / 1000, preempted=second, finished=second, steps=second)
         found = told(trends.tick(shown, float(second)))
@@ -72,9 +73,10 @@ def test_a_restart_of_the_engine_begins_the_forecast_anew() -> None:
 def test_memory_is_told_of_the_server_s_processes_together_and_of_its_gpus() -> None:
     """Two processes that grow by a MiB a minute each, and a pool that does not."""
     trends = Trends()
-    for minute in range(200):
-        found = told(trends.tick(snapshot(minute * 60.0, usage=0.5), minute * 60.0))
-    assert found[GROWTH] == {"host": round(2 * MIB / 60, 6), "gpu": 0.0}
+    found = trends.tick(snapshot(0.0, usage=0.5), 0.0)
+    for minute in range(1, 200):
+        found = trends.tick(snapshot(minute * 60.0, usage=0.5), minute * 60.0)
+    assert told(found)[GROWTH] == {"host": round(2 * MIB / 60, 6), "gpu": 0.0}
 
 
 def test_a_new_process_begins_the_growth_anew() -> None:
@@ -91,7 +93,9 @@ def test_a_new_process_begins_the_growth_anew() -> None:
 def test_every_trend_stands_in_the_catalogue_with_its_labels() -> None:
     """What is told carries no label that is not declared."""
     trends = Trends()
-    for minute in range(200):
+    found = trends.tick(snapshot(0.0, usage=0.5), 0.0)
+    for minute in range(1, 200):
         found = trends.tick(snapshot(minute * 60.0, usage=0.5), minute * 60.0)
+    assert found
     for each in found:
         assert all({name for name, _ in point.labels} <= set(SPECS[each.name].labels) for point in each.points)
