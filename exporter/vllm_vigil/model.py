@@ -50,7 +50,10 @@ SERVING_STATES = frozenset({EngineState.HEALTHY, EngineState.IDLE})
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
-    """The verdict on one engine: its state, since when (epoch seconds), and why in words with numbers."""
+    """The verdict on one engine: its state, since when (epoch seconds), and why in words with numbers.
+
+    `step_age_seconds` is the time since its last step, None while it holds no work or cannot be seen.
+    """
 
     server: str
     engine: str
@@ -58,6 +61,7 @@ class EngineHealth:
     state: EngineState
     since: float
     reasons: tuple[str, ...] = ()
+    step_age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ def test_a_reading_tells_of_the_host_the_server_s_processes_and_its_cgroup(tmp_p
         "llm_cgroup_oom_kills_total llama": 2.0,
         "llm_cgroup_memory_used_bytes llama": 1000.0,
         "llm_cgroup_memory_limit_bytes llama": 2000.0,
+        "llm_server_connections llama": 0.0,
         "gpu_process_attribution_available 0 GPU-a": 1.0,
         "gpu_process_memory_bytes 0 0 engine_core llama GPU-a": 4096.0,
         "gpu_processes 0 0 engine_core llama GPU-a": 1.0,

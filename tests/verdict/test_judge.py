@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vllm_vigil.model import EngineState, Point, Reading, Series, Snapshot, labels
-from vllm_vigil.verdict.judge import Judgement, Verdict, state_series
+from vllm_vigil.verdict.judge import Judgement, Verdict
 
 SERVER = "llama"
 START = 1_000.0
@@ -177,14 +177,6 @@ def test_a_state_has_lasted_since_it_began() -> None:
     watch.after(0, UP, snapshot())
     (health,) = watch.after(30, UP, snapshot()).engines
     assert health.since == START
-
-
-def test_the_state_set_has_one_1() -> None:
-    """Every state is a point of `llm_engine_state`, and one of them holds."""
-    series = state_series(Watch().after(0, UP, snapshot()).engines)
-    assert {dict(point.labels)["state"]: point.value for point in series.points} == {
-        state: 1.0 if state is EngineState.IDLE else 0.0 for state in EngineState
-    }
 
 
 def test_a_server_that_is_no_longer_configured_is_forgotten() -> None:

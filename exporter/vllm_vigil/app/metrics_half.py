@@ -16,7 +16,8 @@ from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
 from vllm_vigil.verdict.host import HostVerdict
-from vllm_vigil.verdict.judge import Judgement, Verdict, state_series
+from vllm_vigil.verdict.judge import Judgement, Verdict
+from vllm_vigil.verdict.shown import shown
 from vllm_vigil.verdict.trends import Trends
 
 TICK_SECONDS = 1.0
@@ -69,8 +70,8 @@ class MetricsHalf:
         judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
         gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
         host_findings = self._host_verdict.judge(self._latest("host").get(""), snapshot, self._clock.wall())
-        ours = (state_series(judgement.engines), *self._trends.tick(snapshot, now))
-        self.snapshot = joined([snapshot, Snapshot({each.name: each for each in ours if each.points})])
+        trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
+        self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
         self.engines = judgement.engines
         self.last_tick = now
         self._told((*judgement.findings, *gpu_findings, *host_findings), judgement)

@@ -16,7 +16,7 @@ from vllm_vigil.series.host import HOST_SPECS
 from vllm_vigil.series.probe import PROBE_SPECS
 from vllm_vigil.series.spec import Spec
 from vllm_vigil.series.trends import GPU_TRENDS, LLM_TRENDS
-from vllm_vigil.series.verdict import ENGINE_STATE
+from vllm_vigil.series.verdict import VERDICT_SPECS
 from vllm_vigil.series.vllm import DERIVED, LEFT_OUT, VLLM_ROWS, VllmRow
 from vllm_vigil.telemetry import Telemetry
 
@@ -33,7 +33,7 @@ def unique(specs: Iterable[Spec]) -> Mapping[str, Spec]:
 SPECS: Mapping[str, Spec] = unique(
     chain(
         (row.spec for row in VLLM_ROWS),
-        (*DERIVED, ENGINE_STATE, *LLM_TRENDS),
+        (*DERIVED, *VERDICT_SPECS, *LLM_TRENDS),
         PROBE_SPECS,
         (*GPU_SPECS, *GPU_TRENDS),
         HOST_SPECS,
@@ -74,7 +74,7 @@ def _llm() -> Iterator[str]:
         yield _line((*_cells(row.spec), _sources(row)))
     for spec in DERIVED:
         yield _line((*_cells(spec), "`GET /version`, `GET /v1/models`, `vllm:cache_config_info`"))
-    for spec in (ENGINE_STATE, *LLM_TRENDS):
+    for spec in (*VERDICT_SPECS, *LLM_TRENDS):
         yield _line((*_cells(spec), "judged by the sidecar"))
     for spec in PROBE_SPECS:
         yield _line((*_cells(spec), "asked by the sidecar's probe; absent where it is off"))

@@ -70,6 +70,14 @@ HOST_SPECS: tuple[Spec, ...] = (
         ("server",),
     ),
     Spec(
+        "llm_server_connections",
+        Kind.GAUGE,
+        "connections",
+        "Connections that clients hold to the server's port, without the sidecar's own (/proc/net/tcp, tcp6 of the "
+        "server's network namespace); absent where they cannot be seen, as on another host.",
+        ("server",),
+    ),
+    Spec(
         "vigil_cgroup_oom_kills_total",
         Kind.COUNTER,
         "kills",

@@ -1,14 +1,34 @@
-"""What the verdict declares: the one series that is judged, not relayed. `verdict/` fills it."""
+"""What the verdict declares: the series that are judged, not relayed. `verdict/` fills them."""
 
 from __future__ import annotations
 
 from vllm_vigil.model import EngineState
 from vllm_vigil.series.spec import Kind, Spec
 
+ENGINE = ("server", "model_name", "engine")
+
 ENGINE_STATE = Spec(
     "llm_engine_state",
     Kind.STATESET,
     "",
     f"What the engine is doing: 1 for the state it is in, 0 for the others ({', '.join(EngineState)}).",
-    ("server", "model_name", "engine", "state"),
+    (*ENGINE, "state"),
 )
+
+ENGINE_STATE_START_TIME = Spec(
+    "llm_engine_state_start_time_seconds",
+    Kind.GAUGE,
+    "seconds",
+    "Since when the engine is in its state, in seconds since the epoch.",
+    ENGINE,
+)
+
+ENGINE_STEP_AGE = Spec(
+    "llm_engine_step_age_seconds",
+    Kind.GAUGE,
+    "seconds",
+    "Time since the engine last showed that it took a step, while it holds work; absent while it holds none.",
+    ENGINE,
+)
+
+VERDICT_SPECS = (ENGINE_STATE, ENGINE_STATE_START_TIME, ENGINE_STEP_AGE)

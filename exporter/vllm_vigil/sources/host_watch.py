@@ -15,6 +15,7 @@ from loguru import logger
 from vllm_vigil.model import Labels, Sample, labels
 from vllm_vigil.sources.attribution import attribute, sees_whole_host
 from vllm_vigil.sources.cgroup import Cgroup, Cgroups
+from vllm_vigil.sources.connections import connections
 from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.lineage import OTHER, Lineage, Part
 from vllm_vigil.sources.listeners import Address, Listeners
@@ -72,8 +73,8 @@ class HostWatch:
         given = attribute(gpus, table, lineage, whole_host=sees_whole_host(self._proc), unseen_before=self._unseen)
         self._unseen = given.unseen
         self._tell("; ".join(given.troubles))
-        samples = (*self._of_host(), *self._of_parts(table, members), *self._of_cgroups(), *given.samples)
-        return Look(samples, self._facts(servers, members, given.troubles))
+        of_servers = (*self._of_parts(table, members), *self._of_cgroups(), *self._of_ports(servers, table))
+        return Look((*self._of_host(), *of_servers, *given.samples), self._facts(servers, members, given.troubles))
 
     def _find_listeners(self, servers: Mapping[str, Address], table: Table) -> None:
         vllm = frozenset((each.pid, each.started_ticks) for each in table.values() if each.argv and each.is_vllm)
@@ -149,6 +150,12 @@ class HostWatch:
             ):
                 if value is not None:
                     yield Sample(f"llm_cgroup_{name}", who, float(value))
+
+    def _of_ports(self, servers: Mapping[str, Address], table: Table) -> Iterator[Sample]:
+        for server, address in servers.items():
+            held = connections(self._proc, address, self._found.get(server), table)
+            if held is not None:
+                yield Sample("llm_server_connections", labels(server=server), float(held))
 
     def _facts(
         self, servers: Mapping[str, Address], members: Mapping[int, Part], troubles: Sequence[str]

@@ -100,7 +100,7 @@ class Listeners:
             return self._elsewhere(address, known)
         sockets = [each for each in listening(self._proc) if each.port == address.port]
         found = self._holder(sockets, known)
-        if found is None and (inside := _published(address.port, table)):
+        if found is None and (inside := published(address.port, table)):
             return self._elsewhere(inside, known)
         return found or self._asking(address.port, sockets, (each for each in known if self._at(each) == ours))
 
@@ -117,7 +117,7 @@ class Listeners:
             return False
         except OSError:
             return False
-        return any(_link(f"{directory}/{name}") in wanted for name in names)
+        return any(link_to(f"{directory}/{name}") in wanted for name in names)
 
     def _asking(self, port: int, sockets: Iterable[Listening], known: Iterable[Process]) -> Process | None:
         """The one process whose command line asks for that port; its user is that of the socket, if there is one."""
@@ -162,7 +162,7 @@ def _candidates(table: Table) -> list[Process]:
     return list(found.values())
 
 
-def _published(port: int, table: Table) -> Address | None:
+def published(port: int, table: Table) -> Address | None:
     """Where docker-proxy passes a published port on to."""
     for process in table.values():
         if process.argv and process.program == "docker-proxy":
@@ -173,7 +173,8 @@ def _published(port: int, table: Table) -> Address | None:
     return None
 
 
-def _link(path: str) -> str:
+def link_to(path: str) -> str:
+    """Where a symbolic link leads; "" if it is gone or closed to us."""
     try:
         return os.readlink(path)  # noqa: PTH115  # one for each open file
     except OSError:

@@ -15,11 +15,8 @@ from vllm_vigil.model import (
     EngineHealth,
     EngineState,
     Finding,
-    Point,
     Reading,
-    Series,
     Snapshot,
-    labels,
 )
 from vllm_vigil.verdict.engine import EngineKey, Heartbeat, pulses, state_of
 from vllm_vigil.verdict.onset import Onsets
@@ -96,7 +93,7 @@ class Verdict:
             memory = self._servers.setdefault(server, ServerMemory())
             self._settle(memory, server, reading, snapshot, now)
             states = [beat.state for beat in memory.engines.values()]
-            engines += [_health(server, key, beat) for key, beat in sorted(memory.engines.items())]
+            engines += [_health(server, key, beat, now) for key, beat in sorted(memory.engines.items())]
             findings += self._findings(server, memory, reading, now)
             serving[server] = self._onsets.since(
                 ("serving", server), now, holds=bool(states) and all(state in SERVING_STATES for state in states)
@@ -165,29 +162,16 @@ class Verdict:
         return Finding(rule, server, lasted, since if since is not None else now, summary)
 
 
-def state_series(engines: tuple[EngineHealth, ...]) -> Series:
-    """`llm_engine_state` as a state set: 1 for the state that holds, 0 for the others."""
-    return Series(
-        "llm_engine_state",
-        tuple(
-            Point(
-                labels(server=health.server, engine=health.engine, model_name=health.model_name, state=state),
-                1.0 if health.state is state else 0.0,
-            )
-            for health in engines
-            for state in EngineState
-        ),
-    )
-
-
 def _settle_all(memory: ServerMemory, state: EngineState, reason: str, now: float) -> None:
     """What is so of the whole server is so of each of its engines, also of one that we do not know yet."""
     if not memory.engines:
         memory.engines[NOBODY] = Heartbeat()
     for beat in memory.engines.values():
+        beat.held_work = False  # not known now
         beat.settle(state, reason, now)
 
 
-def _health(server: str, key: EngineKey, beat: Heartbeat) -> EngineHealth:
+def _health(server: str, key: EngineKey, beat: Heartbeat, now: float) -> EngineHealth:
     engine, model_name = key
-    return EngineHealth(server, engine, model_name, beat.state, beat.state_since, beat.reasons)
+    age = now - beat.moved_at if beat.held_work and beat.steps is not None else None
+    return EngineHealth(server, engine, model_name, beat.state, beat.state_since, beat.reasons, age)

@@ -1,0 +1,81 @@
+"""A server's address and the process behind it -> how many connections its clients hold to it now.
+
+Counted are the established connections of the port in the server's own network namespace, less those that we hold
+ourselves to ask it. A client that waits for an answer keeps its connection; one that has hung up does not, whatever
+vLLM's gauges say. vLLM closes a connection on which nothing is asked after 5 s.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+from vllm_vigil.sources.listeners import Address, Ip, addresses, link_to, published
+from vllm_vigil.sources.processes import Process, Table, read_bytes
+
+TABLE_BYTES = 1 << 24
+"""As much of a table of connections as is read: 100,000 of them."""
+
+_OURS = re.compile(rb"^ *\d+: \S+ ([0-9A-F]+):([0-9A-F]{4}) 01 (?:\S+ +){5}(\d+) ", re.MULTILINE)
+
+
+def connections(proc: Path, address: Address, process: Process | None, table: Table) -> int | None:
+    """How many clients are connected; None where that cannot be seen, as on another host."""
+    ours = addresses(proc)
+    here = address.loopback or not address.ips.isdisjoint(ours)
+    inside = published(address.port, table) if here else None
+    if process is None and (not here or inside):
+        return None
+    pid = process.pid if process else "self"
+    elsewhere = process is not None and inside is not None and addresses(proc, pid) != ours
+    text = _table(proc, pid)
+    if not text:
+        return None
+    found = _established(text, inside.port if inside and elsewhere else address.port)
+    return max(0, found - _held_by_us(proc, address))
+
+
+def _established(text: bytes, port: int) -> int:
+    return len(re.findall(rb"^ *\d+: [0-9A-F]+:%04X \S+ 01 " % port, text, re.MULTILINE))
+
+
+def _held_by_us(proc: Path, address: Address) -> int:
+    """Connections of ours to that address."""
+    inodes = [
+        inode
+        for ip, port, inode in _OURS.findall(_table(proc, "self"))
+        if int(port, 16) == address.port and _is_of(_decoded(ip), address)
+    ]
+    if not inodes:
+        return 0
+    held = set(_sockets(f"{proc}/self/fd"))
+    return sum(f"socket:[{inode.decode()}]" in held for inode in inodes)
+
+
+def _table(proc: Path, pid: int | str) -> bytes:
+    return b"\n".join(read_bytes(f"{proc}/{pid}/net/{name}", TABLE_BYTES) for name in ("tcp", "tcp6")).strip()
+
+
+def _is_of(ip: Ip, address: Address) -> bool:
+    return ip in address.ips or (address.loopback and ip.is_loopback)
+
+
+def _decoded(text: bytes) -> Ip:
+    """An address as the kernel shows it: words of 32 bits in the machine's byte order."""
+    raw = bytes.fromhex(text.decode())
+    if sys.byteorder == "little":
+        raw = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    ip = ip_address(raw)
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
+
+
+def _sockets(directory: str) -> list[str]:
+    """What our open files are; one that is closed meanwhile is none."""
+    try:
+        names = os.listdir(directory)  # noqa: PTH208  # strings are all that is wanted
+    except OSError:
+        return []
+    return [link_to(f"{directory}/{name}") for name in names]

@@ -1,0 +1,30 @@
+"""The verdict on the engines -> the series that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vllm_vigil.model import EngineHealth, EngineState, Labels, Point, Series, Snapshot, labels
+
+
+def shown(engines: Iterable[EngineHealth]) -> Snapshot:
+    """`llm_engine_state` as a state set, since when it is so, and how long ago the last step was."""
+    states: list[Point] = []
+    starts: list[Point] = []
+    ages: list[Point] = []
+    for health in engines:
+        which = _which(health)
+        starts.append(Point(which, health.since))
+        if health.step_age_seconds is not None:
+            ages.append(Point(which, health.step_age_seconds))
+        states += [Point(labels(**dict(which), state=each), float(health.state is each)) for each in EngineState]
+    found = {
+        "llm_engine_state": states,
+        "llm_engine_state_start_time_seconds": starts,
+        "llm_engine_step_age_seconds": ages,
+    }
+    return Snapshot({name: Series(name, tuple(points)) for name, points in found.items() if points})
+
+
+def _which(health: EngineHealth) -> Labels:
+    return labels(server=health.server, engine=health.engine, model_name=health.model_name)
