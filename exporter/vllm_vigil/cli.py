@@ -45,7 +45,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"vllm-vigil {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _check, _doctor, _replay, _incidents, _outbox, _silence, _test_notify, _catalogue, _demo):
+    for add in (
+        _run,
+        _check,
+        _doctor,
+        _replay,
+        _incidents,
+        _outbox,
+        _silence,
+        _test_notify,
+        _catalogue,
+        _report,
+        _demo,
+    ):
         add(commands)
     return top
 
@@ -202,6 +214,30 @@ def _catalogue(commands: Commands) -> None:
     command.add_argument(
         "--versions", action="store_true", help="instead: which series each release of vLLM can feed, 0.4 to 0.33"
     )
+    command.set_defaults(command=call)
+
+
+def _report(commands: Commands) -> None:
+    def call(options: argparse.Namespace) -> int:
+        from vllm_vigil.commands.report import Asked, report
+
+        return report(
+            Asked(options.prometheus, options.month, options.slo, options.bearer_file, options.ca_file),
+            (options.gpu_hour_price, options.energy_price, options.currency),
+            options.output,
+        )
+
+    text = "write the report on a month: promises, latency, use, cost, incidents; from a Prometheus that has our series"
+    command = commands.add_parser("report", help=text, description=text[0].upper() + text[1:])
+    command.add_argument("--prometheus", required=True, metavar="URL", help="its address, http://127.0.0.1:9090")
+    command.add_argument("--month", metavar="YYYY-MM", help="which month, in UTC (the last that is over)")
+    command.add_argument("--slo", type=Path, metavar="FILE", help="what was promised (docs/slo.md), else the defaults")
+    command.add_argument("--output", type=Path, metavar="FILE", help="a .html or .md file; without: Markdown, printed")
+    command.add_argument("--gpu-hour-price", type=float, metavar="PRICE", help="what a GPU costs an hour")
+    command.add_argument("--energy-price", type=float, metavar="PRICE", help="what a kilowatt hour costs")
+    command.add_argument("--currency", default="USD", metavar="NAME", help="of the prices (USD)")
+    command.add_argument("--bearer-file", type=Path, metavar="FILE", help="a token for Prometheus")
+    command.add_argument("--ca-file", type=Path, metavar="FILE", help="the certificate that signed Prometheus' own")
     command.set_defaults(command=call)
 
 

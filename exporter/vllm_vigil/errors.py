@@ -5,6 +5,7 @@
     ├── UsageError           the command line cannot be used                  exit 2
     ├── StateLocked          another instance holds the state directory       exit 3
     ├── StateUnusable        the state directory or file cannot be used       exit 1
+    ├── PrometheusUnusable   the Prometheus that a report is made from cannot answer   exit 1
     └── WorkerBusy           a call that has not come back yet holds the worker
 
 Expected trouble of the world outside (a server down, a file gone, a page not delivered) is a value, not one of these.
@@ -39,6 +40,10 @@ class StateLocked(VigilError):
 
 class StateUnusable(VigilError):
     """The state directory or its file cannot be read or written."""
+
+
+class PrometheusUnusable(VigilError):
+    """The Prometheus that a report is made from cannot be asked, or does not answer."""
 
 
 class WorkerBusy(VigilError):

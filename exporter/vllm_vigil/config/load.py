@@ -10,12 +10,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vllm_vigil.config.document import Node, read_document
 from vllm_vigil.config.overlay import Given, from_environment, lay_over
 from vllm_vigil.config.settings import Config, RuleFile
 from vllm_vigil.config.shape import Shaping
 from vllm_vigil.errors import ConfigError
+from vllm_vigil.slo.objectives import SloFile
+
+T = TypeVar("T")
 
 PLACES = (Path("vigil.yaml"), Path("/etc/vllm-vigil/vigil.yaml"))
 
@@ -52,11 +56,20 @@ class Recipe:
 
 def load_rules(path: Path, environment: Mapping[str, str]) -> RuleFile:
     """A file of rules and patterns. Raises `ConfigError` with a line for each problem."""
+    return _shaped(RuleFile, path, environment)
+
+
+def load_slo(path: Path, environment: Mapping[str, str]) -> SloFile:
+    """A file of service level objectives. Raises `ConfigError` with a line for each problem."""
+    return _shaped(SloFile, path, environment)
+
+
+def _shaped(kind: type[T], path: Path, environment: Mapping[str, str]) -> T:
     shaping = Shaping()
-    rules: RuleFile = shaping.shape(RuleFile, read_document(path, environment), "")
+    found: T = shaping.shape(kind, read_document(path, environment), "")
     if shaping.problems:
         raise ConfigError("\n".join(shaping.problems))
-    return rules
+    return found
 
 
 def find_file(given: Path | None, environment: Mapping[str, str]) -> Path | None:

@@ -177,7 +177,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    return f"{path}.{key}" if path and key else path or key
 
 
 def _say(node: Node) -> str:

@@ -1,0 +1,1 @@
+"""What a service promises -> the objectives that rules and the monthly report are made from."""
