@@ -1,44 +1,109 @@
-"""dashboards/: every panel asks for metrics that exist, through the data source variable, and explains itself."""
+"""dashboards/: what the source says, with everything that a panel must have, and only series and pages that exist."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 
 from standins.shipped import ROOT, known_metrics, metrics_in
+from vigil_boards import runbooks
+from vigil_boards.__main__ import BOARDS, files, index
+from vigil_boards.scope import AGREED
+from vllm_vigil.incidents.rules import RULES
 
-DASHBOARDS = sorted((ROOT / "dashboards").glob("*.json"))
-
-
-def panels(path: Path) -> Iterator[dict[str, Any]]:
-    """Every panel of a dashboard."""
-    yield from json.loads(path.read_text())["panels"]
-
-
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
-def test_every_query_names_metrics_of_ours(path: Path) -> None:
-    """A renamed series cannot leave a blank panel behind."""
-    expressions = [target["expr"] for panel in panels(path) for target in panel["targets"]]
-    assert expressions
-    assert [found for text in expressions if (found := metrics_in(text)) == set() or not found <= known_metrics()] == []
+DASHBOARDS = {board.uid: json.loads((ROOT / "dashboards" / f"{board.uid}.json").read_text()) for board in BOARDS}
+EVERY_BOARD = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=DASHBOARDS)
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
-def test_every_panel_explains_itself_and_asks_the_chosen_data_source(path: Path) -> None:
-    """Title, description, unit, a text for no data; no data source is fixed."""
-    for panel in panels(path):
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every panel of a dashboard, those of collapsed rows too."""
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
+            yield panel
+
+
+def promql(board: dict[str, Any]) -> list[str]:
+    """Every PromQL expression, of panels and annotations, with the variables expanded as Grafana does."""
+    found = [
+        target["expr"]
+        for panel in panels(board)
+        for target in panel["targets"]
+        if target["datasource"]["type"] == "prometheus"
+    ]
+    return [expanded(text) for text in found + [each["expr"] for each in board["annotations"]["list"]]]
+
+
+def expanded(text: str) -> str:
+    """The text with a value in the place of each variable."""
+    for name, value in {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}.items():
+        text = text.replace(name, value)
+    text = re.sub(r'le="\$\w+"', 'le="1.0"', text)
+    return re.sub(r"\$(?:\w+|\{\w+\})", "0.99", re.sub(r'"\$\w+"', '".+"', text))
+
+
+@pytest.mark.parametrize(("path", "text"), list(files()), ids=lambda value: value.name if isinstance(value, Path) else "")
+def test_the_committed_file_is_what_its_source_gives(path: Path, text: str) -> None:
+    """`scripts/dashboards` would change nothing."""
+    assert text == path.read_text()
+
+
+@EVERY_BOARD
+def test_every_panel_explains_itself(board: dict[str, Any]) -> None:
+    """Title, unit, a text for no data; what it means, what bad implies, and what feeds it."""
+    for panel in panels(board):
         defaults = panel["fieldConfig"]["defaults"]
-        assert panel["title"], panel["id"]
-        assert panel["description"], panel["title"]
+        assert panel["title"]
         assert {"unit", "noValue"} <= set(defaults), panel["title"]
-        assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+        assert "**When it is bad:** " in panel["description"], panel["title"]
+        assert "**Series:** " in panel["description"] or panel["datasource"]["type"] == "loki", panel["title"]
 
 
-def test_no_two_dashboards_share_a_uid() -> None:
-    """Grafana would keep one of them."""
-    uids = [json.loads(path.read_text())["uid"] for path in DASHBOARDS]
-    assert sorted(set(uids)) == sorted(uids)
+@EVERY_BOARD
+def test_every_query_names_series_of_ours(board: dict[str, Any]) -> None:
+    """A renamed series cannot leave a blank panel behind."""
+    known = known_metrics() | set(AGREED) | {"up"}
+    assert {name for text in promql(board) for name in metrics_in(text)} - known == set()
+
+
+@EVERY_BOARD
+def test_prometheus_3_can_read_every_query(board: dict[str, Any]) -> None:
+    """As promtool of Prometheus 2 does, in the other test."""
+    for text in promql(board):
+        promql_parser.parse(text)
+
+
+@EVERY_BOARD
+def test_every_link_leads_somewhere(board: dict[str, Any]) -> None:
+    """To a board of ours, to the page of a rule or an alert, or to a document that exists."""
+    uids = set(DASHBOARDS)
+    for url in re.findall(r'"url": "([^"]+)"', json.dumps(board)):
+        if url.startswith("/d/"):
+            assert url.removeprefix("/d/").split("?")[0] in uids, url
+        elif url.startswith(runbooks.URL):
+            assert url.removeprefix(runbooks.URL).removesuffix(".md") in set(RULES) | alerts(), url
+        else:
+            assert (ROOT / url.partition("/blob/main/")[2]).is_file(), url
+
+
+def alerts() -> set[str]:
+    """The names of the alerts that we ship."""
+    texts = [path.read_text() for path in (ROOT / "alert_rules").rglob("*.yml")]
+    return {name for text in texts for name in re.findall(r"alert: (\w+)", text)}
+
+
+def test_titles_and_ids_say_which_panel_is_meant() -> None:
+    """Links of alerts go by the id, and people by the title: each belongs to one panel only."""
+    every = [panel for board in BOARDS for panel in board.panels()]
+    assert len(index()) == len(every)
+    for board in DASHBOARDS.values():
+        ids = [panel["id"] for panel in [*board["panels"], *panels(board)] if panel["type"] != "row"]
+        rows = [panel["id"] for panel in board["panels"] if panel["type"] == "row"]
+        assert len(set(rows) | set(ids)) == len(rows) + len({panel["id"] for panel in panels(board)})
