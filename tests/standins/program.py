@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,12 +40,16 @@ def until(seconds: float, what: str, look: Callable[[], T | None]) -> T:
 class Program:
     """One sidecar. Its output goes to `vigil.log` in its directory."""
 
-    def __init__(self, directory: Path, config: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, config: str, environment: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    ) -> None:
+        """`under` is a command that starts the sidecar as its own last arguments say."""
         self.directory = directory
         self.config = directory / "vigil.yaml"
         self.config.write_text(config)
         self.port = free_port()
         self.output = directory / "vigil.log"
+        self._under = under
         self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
@@ -54,7 +58,9 @@ class Program:
         """Start it, and return when it answers as expected."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vllm_vigil", "run", *self.arguments], stderr=output, env=self._environment
+                [*self._under, sys.executable, "-m", "vllm_vigil", "run", *self.arguments],
+                stderr=output,
+                env=self._environment,
             )
         until(30, "the sidecar answers", lambda: self.answers(until_status))
         return self
