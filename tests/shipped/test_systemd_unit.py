@@ -75,7 +75,12 @@ def test_the_sandbox_is_rated_1_5_or_better() -> None:
 def test_the_unit_is_watched_and_keeps_what_the_sidecar_needs() -> None:
     """Notify and watchdog, a state of its own, secrets from credentials, the GPUs' devices, other processes' /proc."""
     service = dict(directives(UNIT))
-    assert {"Type": "notify", "DynamicUser": "yes", "StateDirectory": "vllm-vigil", "Restart": "always"}.items() <= service.items()
+    assert {
+        "Type": "notify",
+        "DynamicUser": "yes",
+        "StateDirectory": "vllm-vigil",
+        "Restart": "always",
+    }.items() <= service.items()
     assert {"WatchdogSec", "LoadCredential"} <= set(service)
     assert not {"ProtectProc", "ProcSubset", "PrivateNetwork", "IPAddressDeny"} & set(service)
     devices = {value for key, value in directives(UNIT) if key == "DeviceAllow"}
@@ -109,7 +114,7 @@ def confined(tmp_path: Path) -> Iterator[tuple[Program, Channels, Path]]:
 
 
 def test_everything_works_under_the_units_system_call_rules(confined: tuple[Program, Channels, Path]) -> None:
-    """No memory both writable and executable (ctypes, Hyperscan), no resources, no privileges: series, GPUs, log, page, stop."""
+    """Series, GPUs (ctypes), log (Hyperscan), page and stop, without memory that is both writable and executable."""
     program, channels, log = confined
     program.start()
     until(20, "vLLM is read", lambda: program.value("vigil_source_up", source="vllm", server="llama") == 1)

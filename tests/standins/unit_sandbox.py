@@ -1,8 +1,7 @@
-"""Runs a command under the system-call rules of a systemd unit, without systemd: `python -m standins.unit_sandbox UNIT COMMAND`.
+"""Runs a command under the system-call rules of a systemd unit: `python -m standins.unit_sandbox UNIT COMMAND...`.
 
 SystemCallFilter, SystemCallErrorNumber, MemoryDenyWriteExecute and RestrictAddressFamilies become the seccomp filters
-that systemd would install (its own table of groups says what they hold), and CapabilityBoundingSet= and NoNewPrivileges=
-are left out: the tests' root keeps its rights over files.
+that systemd would install (its own table of groups says what they hold). Capabilities, mounts and devices are left out.
 """
 
 from __future__ import annotations
@@ -49,7 +48,9 @@ def allowed(lines: list[tuple[str, str]]) -> set[str]:
     left = set(group("@default"))
     for key, value in lines:
         if key == "SystemCallFilter":
-            named = set().union(*(group(word) if word.startswith("@") else {word} for word in value.lstrip("~").split()))
+            named = set().union(
+                *(group(word) if word.startswith("@") else {word} for word in value.lstrip("~").split())
+            )
             left = left - named if value.startswith("~") else left | named
     return left
 
@@ -94,4 +95,4 @@ def _only_families(families: set[int]) -> None:
 
 if __name__ == "__main__":
     confine(Path(sys.argv[1]))
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - the command is the tests' own
