@@ -262,18 +262,20 @@ def test_a_web_configuration_asks_for_a_login(program: Program, tmp_path: Path) 
     assert f"{web}: basic_auth_user: is not supported" in refused.stderr
 
 
-def test_the_demo_is_watched_like_a_real_server(tmp_path: Path) -> None:
-    """`vigil demo` serves and writes its log; the sidecar beside it has its series."""
-    port = free_port()
+def test_the_demo_is_watched_like_real_servers(tmp_path: Path) -> None:
+    """`vigil demo` serves and writes its log; the sidecar beside it has the series of both servers and of the GPUs."""
     demo = subprocess.Popen(
-        [sys.executable, "-m", "vllm_vigil", "demo", "--port", str(port), "--log", str(tmp_path / "demo.log")],
+        [*(sys.executable, "-m", "vllm_vigil", "demo"), *("--port", str(free_port()), "--directory", str(tmp_path))],
         stderr=subprocess.DEVNULL,
     )
-    program = Program(tmp_path, f"vllm: [{{name: demo, url: 'http://127.0.0.1:{port}', interval: 500ms}}]\n")
     try:
+        until(30, "the demo's configuration", (tmp_path / "vigil.yaml").exists)
+        program = Program(tmp_path, (tmp_path / "vigil.yaml").read_text())
         program.start()
-        until(30, "the demo's series", lambda: program.value("llm_kv_cache_usage_ratio", server="demo") is not None)
-        assert b"Application startup complete" in (tmp_path / "demo.log").read_bytes()
+        until(30, "the GPUs' series", lambda: program.value("gpu_power_watts", gpu="3") is not None)
+        until(60, "the second server's series", lambda: program.value("llm_kv_cache_usage_ratio", server="code"))
+        assert program.value("llm_kv_cache_usage_ratio", server="chat", engine="1") is not None
+        assert b"Application startup complete" in (tmp_path / "chat.log").read_bytes()
     finally:
         program.close()
         demo.kill()

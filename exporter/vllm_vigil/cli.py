@@ -245,12 +245,13 @@ def _demo(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
         from vllm_vigil.commands.demo import demo
 
-        return demo(options.port, options.log)
+        return demo(options.port, options.directory)
 
-    text = "play a stand-in vLLM that lives through trouble, to watch the sidecar at work without vLLM or GPU"
+    text = "play two vLLMs and four GPUs that live through trouble, to watch the sidecar at work without any"
     command = commands.add_parser("demo", help=text, description=text)
-    command.add_argument("--port", type=int, default=18000, help="the port it serves on (18000)")
-    command.add_argument("--log", type=Path, required=True, metavar="PATH", help="the log that it writes")
+    command.add_argument("--port", type=int, default=18000, help="the first one's port, the other has the next (18000)")
+    text = "where logs, machine file and vigil.yaml are written, the configuration with which a sidecar watches it"
+    command.add_argument("--directory", type=Path, required=True, metavar="DIR", help=text)
     command.set_defaults(command=call)
 
 

@@ -1,4 +1,4 @@
-"""`vigil demo`: a stand-in vLLM that lives through a few minutes of trouble, over and over, until it is stopped."""
+"""`vigil demo`: stand-in vLLMs and GPUs that live through a few minutes of trouble, over and over."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import itertools
 import sys
 from pathlib import Path
 
+from vllm_vigil.demo.play import Play
 from vllm_vigil.demo.script import DAY
-from vllm_vigil.demo.server import Play, Server
 from vllm_vigil.errors import UsageError
 
 
-def demo(port: int, log: Path) -> int:
-    """Serve on the port and write the log."""
+def demo(port: int, directory: Path) -> int:
+    """Serve on the port and the next, and keep logs, machine file and the sidecar's configuration in the directory."""
+    play = Play(directory.absolute(), port)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()
-        server = Server(port)
-        server.open()
-        server.shut()
+        config = play.prepare()
     except OSError as error:
-        raise UsageError(f"cannot play on port {port} with the log {log}: {error.strerror}; choose others") from error
-    print(f"demo: a stand-in vLLM at http://127.0.0.1:{server.port}, its log is {log}", file=sys.stderr)
+        words = f"{error.strerror}; choose others"
+        raise UsageError(f"cannot play on port {port} and the next, in {directory}: {words}") from error
+    for name, each in play.ports.items():
+        print(f"demo: {name} is a stand-in vLLM at http://127.0.0.1:{each.port}", file=sys.stderr)
+    print(f"demo: watch it with: vigil run --config {config}", file=sys.stderr)
     for _ in itertools.count():
-        Play(server, log).play(DAY, say=lambda title: print(f"demo: {title}", file=sys.stderr, flush=True))
+        play.play(DAY, say=lambda title: print(f"demo: {title}", file=sys.stderr, flush=True))
     return 0

@@ -1,100 +1,214 @@
-"""Requests and time -> the numbers that vLLM 0.32 shows on /metrics, by names, labels and buckets of a real page."""
+"""Requests and time -> what one engine counts: a small model of continuous batching.
+
+Requests wait, are admitted while there is room in batch and KV cache, prefill, and decode at a pace that falls as the
+batch grows. When the cache is full the youngest is preempted: it waits again and computes its tokens anew. Time is an
+argument and chance is handed in, so that the same play gives the same numbers.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from vllm_vigil.demo.numbers import Front, Numbers
 
-MODEL = "demo-70b"
-SEQUENCES = 8
-TOKENS_PER_REQUEST = 120
-PROMPT_TOKENS = 300
-KV_TOKENS = 6_000
-TOKENS_PER_SECOND_AND_SEQUENCE = 60.0
-LATENCY_BUCKETS = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0)
-FIRST_TOKEN_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0)
-STEP_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+HANDLERS = ("/v1/chat/completions", "/v1/completions")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a server serves, and how fast: `pace_seconds` is one step of a batch of one, `prefill` tokens a second."""
+
+    name: str
+    sequences: int
+    kv_tokens: int
+    context_tokens: int = 32_768
+    pace_seconds: float = 0.018
+    prefill: float = 9_000.0
+    prompt_tokens: float = 900.0
+    answer_tokens: float = 220.0
+
+
+@dataclass(slots=True)
+class Request:
+    """One request: its size in tokens, when it came, was admitted and gave its first token, and what it has made."""
+
+    arrived: float
+    prompt: int
+    answer: int
+    cached: int
+    admitted: float = 0.0
+    first: float = 0.0
+    seen: bool = False
+    made: float = 0.0
+    preempted: int = 0
+
+    @property
+    def held_tokens(self) -> float:
+        """What it holds of the KV cache."""
+        return self.prompt + self.made
 
 
 class Engine:
-    """One engine from its start: a restart is a new one, whose counters begin at 0."""
+    """One engine from its start; a restart is a new one, whose counters begin at 0."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, model: Model, front: Front, chance: random.Random, begun: float) -> None:
+        self.model = model
+        self.numbers = Numbers(model.context_tokens, begun)
+        self.waiting: deque[Request] = deque()
+        self.running: list[Request] = []
+        self._front = front
         self._chance = chance
-        self._waiting: deque[float] = deque()
-        self._running: dict[int, tuple[float, float]] = {}
-        self._owed = 0.0
-        self._next = 0
-        self._time = 0.0
-        self.registry = CollectorRegistry()
-        self._show_running = self._gauge("num_requests_running", "Number of requests in model execution batches.")
-        self._show_waiting = self._gauge("num_requests_waiting", "Number of requests waiting to be processed.")
-        self._show_cache = self._gauge("kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.")
-        self._prompt = self._counter("prompt_tokens", "Number of prefill tokens processed.")
-        self._generated = self._counter("generation_tokens", "Number of generation tokens processed.")
-        self._preempted = self._counter("num_preemptions", "Cumulative number of preemption from the engine.")
-        self._done = self._counter(
-            "request_success", "Count of successfully processed requests.", finished_reason="length"
-        )
-        self._steps = self._histogram("iteration_tokens_total", "Tokens per engine step.", (1.0, 8.0, 64.0, 512.0))
-        self._first = self._histogram("time_to_first_token_seconds", "Time to first token.", FIRST_TOKEN_BUCKETS)
-        self._between = self._histogram("inter_token_latency_seconds", "Inter-token latency.", STEP_BUCKETS)
-        self._whole = self._histogram("e2e_request_latency_seconds", "End-to-end latency.", LATENCY_BUCKETS)
-        self._queued = self._histogram("request_queue_time_seconds", "Time spent waiting.", LATENCY_BUCKETS)
-        self.show()
+        self._owed = chance.random()
 
-    def ask(self, seconds: float, requests_per_second: float) -> None:
-        """Let requests arrive for so long."""
-        self._time += seconds
-        self._owed += seconds * requests_per_second * self._chance.uniform(0.6, 1.4)
+    # --- from outside
+
+    def ask(self, now: float, seconds: float, per_second: float, *, answers: float = 1.0, prompts: float = 1.0) -> None:
+        """Let requests arrive during the seconds that end now; answers and prompts so many times as long as usual."""
+        self._owed += seconds * per_second * self._chance.uniform(0.7, 1.3)
         while self._owed >= 1:
             self._owed -= 1
-            self._waiting.append(self._time)
+            self.waiting.append(self._request(now - self._chance.random() * seconds, answers, prompts))
 
-    def step(self, seconds: float) -> None:
-        """Work for so long on what is held; whoever is done makes room for who waits."""
-        while self._waiting and len(self._running) < SEQUENCES:
-            self._begin(self._waiting.popleft())
-        made = seconds * TOKENS_PER_SECOND_AND_SEQUENCE
-        for number, (arrived, left) in list(self._running.items()):
-            self._running[number] = (arrived, left - made)
-            self._generated.inc(min(made, left))
-            self._between.observe(1 / TOKENS_PER_SECOND_AND_SEQUENCE)
-            if left <= made:
-                del self._running[number]
-                self._done.inc()
-                self._whole.observe(self._time - arrived)
-        if self._running:
-            self._steps.observe(len(self._running))
-        if self._waiting and len(self._running) == SEQUENCES:
-            self._preempted.inc(self._chance.choice((0, 0, 1)))
+    def step(self, now: float, seconds: float, slow: float = 1.0) -> None:
+        """Work on what is held during the seconds that end now; `slow` is how many times slower than usual."""
+        self._admit(now, seconds, slow)
+        batch = len(self.running)
+        pace = self.model.pace_seconds * (1 + batch / self.model.sequences) * slow
+        for request in list(self.running):
+            self._decode(request, now, seconds, pace)
+        if batch:
+            self._count_steps(batch, seconds / pace)
+        self._make_room()
+        self.show()
+
+    def abort_all(self) -> None:
+        """Every client hangs up: vLLM counts nothing, and shows the last step's gauges until the next step."""
+        self.waiting.clear()
+        self.running.clear()
+
+    def sleep(self, *, asleep: bool) -> None:
+        """Put it to sleep, level 1, or wake it. A sleeping engine holds nothing."""
+        if asleep:
+            self.abort_all()
+            self.show()
+        self.numbers.set("engine_sleep_state", float(not asleep), "awake")
+        self.numbers.set("engine_sleep_state", float(asleep), "weights_offloaded")
 
     def show(self) -> None:
         """Set the gauges to what is held now."""
-        self._show_running.set(len(self._running))
-        self._show_waiting.set(len(self._waiting))
-        self._show_cache.set(min(1.0, len(self._running) * (PROMPT_TOKENS + TOKENS_PER_REQUEST) / KV_TOKENS * 1.7))
+        numbers = self.numbers
+        numbers.set("num_requests_running", float(len(self.running)))
+        numbers.set("num_requests_waiting", float(len(self.waiting)))
+        numbers.set("num_requests_waiting_by_reason", float(len(self.waiting)), "capacity")
+        numbers.set("kv_cache_usage_perc", min(1.0, self.held_tokens / self.model.kv_tokens))
 
-    def page(self) -> bytes:
-        """The text of /metrics."""
-        return generate_latest(self.registry)
+    @property
+    def held_tokens(self) -> float:
+        """What the running requests hold of the KV cache."""
+        return sum(request.held_tokens for request in self.running)
 
-    def _begin(self, arrived: float) -> None:
-        self._next += 1
-        self._running[self._next] = (arrived, TOKENS_PER_REQUEST * self._chance.uniform(0.5, 1.5))
-        self._prompt.inc(PROMPT_TOKENS)
-        self._queued.observe(self._time - arrived)
-        self._first.observe(self._time - arrived + 0.05)
+    @property
+    def load(self) -> float:
+        """How full its batch is, 0 to 1."""
+        return len(self.running) / self.model.sequences
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"vllm:{name}", text, ("engine", "model_name"), registry=self.registry).labels("0", MODEL)
+    # --- one request's life
 
-    def _counter(self, name: str, text: str, **extra: str) -> Counter:
-        counter = Counter(f"vllm:{name}", text, ("engine", "model_name", *extra), registry=self.registry)
-        return counter.labels("0", MODEL, *extra.values())
+    def _request(self, arrived: float, answers: float, prompts: float) -> Request:
+        model, chance = self.model, self._chance
+        most = model.context_tokens // 3
+        prompt = min(most, max(4, int(model.prompt_tokens * prompts * chance.lognormvariate(0.0, 0.7))))
+        answer = min(most, max(2, int(model.answer_tokens * answers * chance.lognormvariate(0.0, 0.6))))
+        hit = chance.random() < 0.6
+        return Request(arrived, prompt, answer, cached=int(prompt * chance.uniform(0.3, 0.9)) if hit else 0)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        histogram = Histogram(f"vllm:{name}", text, ("engine", "model_name"), registry=self.registry, buckets=buckets)
-        return histogram.labels("0", MODEL)
+    def _admit(self, now: float, seconds: float, slow: float) -> None:
+        held = self.held_tokens
+        while self.waiting and len(self.running) < self.model.sequences:
+            request = self.waiting[0]
+            if held + request.held_tokens > self.model.kv_tokens * 0.995 and self.running:
+                return
+            self.waiting.popleft()
+            held += request.held_tokens
+            queued = request.arrived < now - seconds
+            request.admitted = now - self._chance.random() * seconds if queued else request.arrived + 0.004
+            self._begin(request, slow)
+            self.running.append(request)
+
+    def _begin(self, request: Request, slow: float) -> None:
+        """Its prefill; after a preemption what it had made is computed again."""
+        numbers = self.numbers
+        computed = request.prompt - request.cached + request.made
+        crowd = 1 + 2 * self.load
+        request.first = request.admitted + 0.02 + computed / self.model.prefill * slow * crowd
+        numbers.observe("iteration_tokens_total", computed + len(self.running))
+        if request.preempted:
+            return
+        numbers.add("prompt_tokens_total", request.prompt)
+        numbers.add("prompt_tokens_cached_total", request.cached)
+        numbers.add("prompt_tokens_by_source_total", request.prompt - request.cached, "local_compute")
+        numbers.add("prompt_tokens_by_source_total", request.cached, "local_cache_hit")
+        numbers.add("prompt_tokens_cached_by_source_total", request.cached, "device")
+        numbers.add("prefix_cache_queries_total", request.prompt)
+        numbers.add("prefix_cache_hits_total", request.cached)
+
+    def _decode(self, request: Request, now: float, seconds: float, pace: float) -> None:
+        """Let it make tokens from its first one on."""
+        if request.first > now:
+            return
+        numbers = self.numbers
+        if not request.seen:
+            request.seen = True
+            numbers.observe("time_to_first_token_seconds", request.first - request.arrived)
+        begun = max(request.first, now - seconds)
+        made = min((now - begun) / pace, request.answer - request.made)
+        if made > 0:
+            request.made += made
+            numbers.add("generation_tokens_total", made)
+            numbers.observe("inter_token_latency_seconds", pace * self._chance.uniform(0.8, 1.25), made)
+        if request.made >= request.answer:
+            self._finish(request, begun + made * pace)
+
+    def _finish(self, request: Request, at: float) -> None:
+        numbers, chance = self.numbers, self._chance
+        self.running.remove(request)
+        reason = "length" if chance.random() < 0.12 else "stop"
+        numbers.add("request_success_total", 1.0, reason)
+        numbers.observe("request_prompt_tokens", request.prompt)
+        numbers.observe("request_prefill_kv_computed_tokens", request.prompt - request.cached)
+        numbers.observe("request_generation_tokens", request.answer)
+        numbers.observe("request_max_num_generation_tokens", request.answer)
+        numbers.observe("request_params_n", 1)
+        numbers.observe("request_params_max_tokens", 1024)
+        numbers.observe("request_num_preemptions", request.preempted)
+        whole = at - request.arrived
+        for name, value in self._spans(request, at):
+            numbers.observe(name, max(0.0, value))
+        self._front.answered(HANDLERS[chance.random() < 0.2], "2xx", whole)
+
+    @staticmethod
+    def _spans(request: Request, at: float) -> Iterator[tuple[str, float]]:
+        yield "e2e_request_latency_seconds", at - request.arrived
+        yield "request_queue_time_seconds", request.admitted - request.arrived
+        yield "request_inference_time_seconds", at - request.admitted
+        yield "request_prefill_time_seconds", request.first - request.admitted
+        yield "request_decode_time_seconds", at - request.first
+        yield "request_time_per_output_token_seconds", (at - request.first) / max(1, request.answer - 1)
+
+    # --- the batch
+
+    def _count_steps(self, batch: int, steps: float) -> None:
+        """Decoding steps: each makes a token for every running request."""
+        self.numbers.observe("iteration_tokens_total", batch, max(1, round(steps)))
+
+    def _make_room(self) -> None:
+        while len(self.running) > 1 and self.held_tokens > self.model.kv_tokens:
+            youngest = max(self.running, key=lambda request: request.admitted)
+            self.running.remove(youngest)
+            youngest.preempted += 1
+            youngest.cached = 0
+            self.waiting.appendleft(youngest)
+            self.numbers.add("num_preemptions_total")

@@ -20,6 +20,8 @@ import _ctypes
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pynvml
 from loguru import logger
@@ -31,6 +33,7 @@ from vllm_vigil.series.gpu import GpuRow
 from vllm_vigil.sources.gpu_processes import GpuProcesses, list_processes
 from vllm_vigil.sources.nvml_board import Board
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
+from vllm_vigil.sources.nvml_played import PlayedNvml
 from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
 from vllm_vigil.units import Seconds, format_duration
 from vllm_vigil.worker import Worker
@@ -47,7 +50,8 @@ class GpuSettings:
     """Whether and how often the GPUs are read.
 
     `pcie_throughput` measures PCIe traffic also where that blocks for 20 ms a GPU and direction (before Hopper).
-    `serial` puts the board's serial number on `gpu_info`.
+    `serial` puts the board's serial number on `gpu_info`. With `machine` no driver is asked: a machine file, as
+    `vigil demo` and scripts/record-gpu write it, says what the GPUs answer.
     """
 
     enabled: bool = True
@@ -56,6 +60,7 @@ class GpuSettings:
     stale_after: Seconds | None = None
     pcie_throughput: bool = False
     serial: bool = False
+    machine: Path | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
@@ -80,8 +85,9 @@ class Nvml:
         self._settings = settings
         self._clock = clock
         self._worker = Worker("nvml")
-        self._watch = XidWatch(pynvml, clock)
-        self._driver = _Driver(clock, self._watch, _options(settings))
+        nvml = pynvml if settings.machine is None else PlayedNvml(pynvml, settings.machine)
+        self._watch = XidWatch(nvml, clock)
+        self._driver = _Driver(nvml, clock, self._watch, _options(settings))
         self.processes: tuple[GpuProcesses, ...] = ()
 
     def events(self) -> NvmlEvents:
@@ -123,8 +129,9 @@ class _Sweep:
 class _Driver:
     """NVML itself, and what is remembered of it. Used in the worker's thread only."""
 
-    def __init__(self, clock: Clock, watch: XidWatch, options: frozenset[str]) -> None:
+    def __init__(self, nvml: Any, clock: Clock, watch: XidWatch, options: frozenset[str]) -> None:
         self.closed = False
+        self._nvml = nvml
         self._clock = clock
         self._watch = watch
         self._options = options
@@ -156,7 +163,7 @@ class _Driver:
             return _Sweep(error=self._error)
         try:
             return self._ask_all()
-        except pynvml.NVMLError as error:
+        except self._nvml.NVMLError as error:
             self.end()
             self._error = NOT_HERE.get(error.value, f"NVML failed: {error}")
             return _Sweep(error=self._error)
@@ -170,8 +177,8 @@ class _Driver:
         try:
             for board in self._boards.values():
                 board.end()
-            pynvml.nvmlShutdown()
-        except pynvml.NVMLError as error:
+            self._nvml.nvmlShutdown()
+        except self._nvml.NVMLError as error:
             logger.debug("NVML could not be shut down: {}", error)
         self._boards = {}
         if not free:
@@ -179,8 +186,8 @@ class _Driver:
 
     def _begin(self) -> str | None:
         try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError as error:
+            self._nvml.nvmlInit()
+        except self._nvml.NVMLError as error:
             if error.value == LIB_RM_VERSION_MISMATCH:
                 _unload()
             return NOT_HERE.get(error.value, f"NVML cannot be started: {error}")
@@ -193,14 +200,14 @@ class _Driver:
         answered: dict[str, Gpu] = {}
         silent: dict[int, str] = {}
         processes: list[GpuProcesses] = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
+        for index in range(self._nvml.nvmlDeviceGetCount()):
             try:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                gpu = Gpu(handle, index, pynvml.nvmlDeviceGetUUID(handle))
+                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+                gpu = Gpu(handle, index, self._nvml.nvmlDeviceGetUUID(handle))
                 samples += self._read(gpu, now)
-                processes.append(list_processes(pynvml, handle, str(index), gpu.uuid))
+                processes.append(list_processes(self._nvml, handle, str(index), gpu.uuid))
                 answered[gpu.uuid] = gpu
-            except pynvml.NVMLError as error:
+            except self._nvml.NVMLError as error:
                 if error.value in ENDED:
                     raise
                 silent[index] = str(error)
@@ -219,7 +226,9 @@ class _Driver:
     def _read(self, gpu: Gpu, now: float) -> list[Sample]:
         board = self._boards.get(gpu.uuid)
         if board is None or board.index != gpu.index:
-            board = self._boards[gpu.uuid] = Board(pynvml, gpu.handle, gpu.index, gpu.uuid, self._options, self._told)
+            board = self._boards[gpu.uuid] = Board(
+                self._nvml, gpu.handle, gpu.index, gpu.uuid, self._options, self._told
+            )
         return board.read(now)
 
     def _watch_for_xids(self, answered: Mapping[str, Gpu]) -> None:
