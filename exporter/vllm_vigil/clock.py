@@ -95,13 +95,15 @@ class Waker:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._event = asyncio.Event()
+        self._woken = False
 
     def wake(self) -> None:
         """End the current or the next `wait`. On the loop's thread; from others use `call_soon_threadsafe`."""
+        self._woken = True
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Return when woken, or after so many seconds."""
+    async def wait(self, seconds: float) -> bool:
+        """Return when woken, or after so many seconds; tell whether it was woken."""
         timed = asyncio.ensure_future(self._clock.sleep(seconds))
         timed.add_done_callback(self._time_is_up)
         try:
@@ -109,6 +111,8 @@ class Waker:
         finally:
             timed.cancel()
         self._event.clear()
+        woken, self._woken = self._woken, False
+        return woken
 
     def _time_is_up(self, timed: asyncio.Future[None]) -> None:
         if not timed.cancelled():

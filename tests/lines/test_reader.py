@@ -562,19 +562,19 @@ def test_a_path_that_is_gone_from_its_glob_is_forgotten_and_comes_back_new(tmp_p
 
 
 def test_a_reload_keeps_the_place_of_what_stays_and_of_what_comes_back(logs: Logs) -> None:
-    """A path taken out of the configuration and put back goes on where it was left."""
-    both = {"llama": (LogSettings(str(logs.path)), LogSettings(str(logs.directory / "b.log")))}
+    """A path taken out of the configuration and put back goes on where it was left: a reload makes a new reader."""
+    alone = logs.settings
+    both = {"llama": (*alone["llama"], LogSettings(str(logs.directory / "b.log")))}
     logs.write("old\n", "b.log")
     logs.write("a1\n")
-    logs.reader.reconfigure(both)
+    logs.reload(both)
     assert ["a1"] == logs.texts()
     logs.write("b1\n", "b.log")
     assert ["b1"] == logs.texts()
-    logs.reader.reconfigure(logs.settings)
+    logs.reload(alone)
     logs.write("a2\n")
     logs.write("b2\n", "b.log")
     assert ["a2"] == logs.texts()
-    assert str(logs.directory / "b.log") in logs.reader.positions()
-    logs.reader.reconfigure({"mistral": both["llama"]})
+    logs.reload({"mistral": both["llama"]})
     [line] = logs.read()
     assert (b"b2", "mistral") == (line.data, line.server)

@@ -1,18 +1,25 @@
-"""Files that appear, move and vanish wake the loop; writing does not."""
+"""Files that appear, move and vanish wake the loop, and so does the first write to each file that is listened to."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import os
 import resource
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from loguru import logger
 from watchdog.events import FileCreatedEvent
 
-from vllm_vigil.lines.wake import LIMITS, Watch, _Call
+from vllm_vigil.clock import settle
+from vllm_vigil.lines.wake import LIMITS, Pipes, Watch, Writes, _Call
 
 DEADLINE_SECONDS = 10.0
 
@@ -56,8 +63,8 @@ def test_a_file_that_appears_moves_or_vanishes_wakes_the_loop(tmp_path: Path) ->
     asyncio.run(each())
 
 
-def test_writing_to_a_file_wakes_nobody(tmp_path: Path) -> None:
-    """Modify events are not in the mask: between two files that appear nothing is heard of 100 writes."""
+def test_the_watch_on_names_is_not_woken_by_writes(tmp_path: Path) -> None:
+    """Modify events are not in its mask: between two files that appear nothing is heard of 100 writes."""
     log = tmp_path / "vllm.log"
     log.touch()
     heard = 0
@@ -137,3 +144,213 @@ def test_without_inotify_there_is_one_warning_and_no_crash(tmp_path: Path) -> No
         logger.remove(sink)
     assert 1 == len(told)
     assert "fs.inotify.max_user_instances" in told[0]
+
+
+@dataclass
+class Files:
+    """Open files to listen to, a writer for each, and how often we were woken."""
+
+    paths: list[Path]
+    wakes: int = 0
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    open: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def wake(self) -> None:
+        """Count it."""
+        self.wakes += 1
+        self.heard.set()
+
+    def write(self, *indexes: int, times: int = 1) -> None:
+        """Append to some of them, each time with a write of its own."""
+        for index in indexes:
+            with self.paths[index].open("ab", buffering=0) as file:
+                for _ in range(times):
+                    file.write(b"a line\n")
+
+    async def woken(self) -> int:
+        """How often, once it has happened and everything is told."""
+        await asyncio.wait_for(self.heard.wait(), DEADLINE_SECONDS)
+        self.heard.clear()
+        await settle()
+        return self.wakes
+
+
+@asynccontextmanager
+async def listening(directory: Path, count: int) -> AsyncIterator[tuple[Files, Writes]]:
+    """So many files, and ears that are not listening yet."""
+    files = Files([directory / f"{number}.log" for number in range(count)])
+    for path in files.paths:
+        path.touch()
+        descriptor = os.open(path, os.O_RDONLY)
+        status = os.fstat(descriptor)
+        files.open[status.st_dev, status.st_ino] = descriptor
+    writes = Writes(files.wake)
+    writes.start()
+    try:
+        yield files, writes
+    finally:
+        writes.stop()
+        for descriptor in files.open.values():
+            os.close(descriptor)
+
+
+def test_a_hundred_writes_wake_once_until_we_listen_again(tmp_path: Path) -> None:
+    """The kernel tells of the first and of no other."""
+
+    async def scene() -> None:
+        async with listening(tmp_path, 2) as (files, writes):
+            assert writes.listen(files.open)
+            files.write(0, times=100)
+            assert 1 == await files.woken()
+            files.write(0, times=100)
+            files.write(1)
+            assert 2 == await files.woken()
+            assert writes.listen(files.open)
+            files.write(0)
+            assert 3 == await files.woken()
+
+    asyncio.run(scene())
+
+
+def test_a_file_is_heard_under_another_name_and_without_one(tmp_path: Path) -> None:
+    """The writer of a renamed log may never let go of it."""
+
+    async def scene() -> None:
+        async with listening(tmp_path, 1) as (files, writes):
+            with files.paths[0].open("ab", buffering=0) as writer:
+                files.paths[0].rename(tmp_path / "0.log.1")
+                writes.listen(files.open)
+                writer.write(b"renamed\n")
+                assert 1 == await files.woken()
+                (tmp_path / "0.log.1").unlink()
+                writes.listen(files.open)
+                writer.write(b"deleted\n")
+                assert 2 == await files.woken()
+
+    asyncio.run(scene())
+
+
+def test_what_is_let_go_is_no_longer_heard(tmp_path: Path) -> None:
+    """Only the files of the last call are listened to."""
+
+    async def scene() -> None:
+        async with listening(tmp_path, 2) as (files, writes):
+            writes.listen(files.open)
+            [first, second] = files.open
+            writes.listen({second: files.open[second]})
+            files.write(0)
+            files.write(1)
+            assert (1, {first, second}) == (await files.woken(), {*files.open})
+
+    asyncio.run(scene())
+
+
+@pytest.fixture
+def _many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("_many_descriptors")
+def test_when_the_kernel_s_queue_overflows_every_file_is_heard_again(tmp_path: Path) -> None:
+    """More files are written to at once than it can tell of: one wake-up for all, and the next call listens anew."""
+    room = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+
+    async def scene() -> None:
+        async with listening(tmp_path, room // 2 + 100) as (files, writes):
+            assert writes.listen(files.open)
+            files.write(*range(len(files.paths)))  # two events each: written to, and listened to no longer
+            await files.woken()
+            assert writes.listen(files.open)
+            for index in (0, -1):
+                wakes = files.wakes
+                files.write(index)
+                assert wakes < await files.woken()
+
+    asyncio.run(scene())
+
+
+NO_WATCHES = """
+import asyncio, json, os, sys
+from loguru import logger
+from vllm_vigil.lines.wake import Writes
+
+async def scene():
+    writes = Writes(lambda: None)
+    writes.start()
+    files = {(0, number): os.open(sys.argv[1], os.O_RDONLY) for number in range(3)}
+    heard = [writes.listen(files), writes.listen(files), writes.listen({})]
+    writes.stop()
+    return heard
+
+told = []
+logger.remove()
+logger.add(lambda message: told.append(str(message)), format="{message}")
+print(json.dumps([asyncio.run(scene()), told]))
+"""
+
+
+def test_with_the_watches_exhausted_there_is_one_warning_and_the_timer_reads(tmp_path: Path) -> None:
+    """The limit of this user is 0, in a namespace of its own; the rhythm is told that it cannot hear."""
+    log = tmp_path / "vllm.log"
+    log.touch()
+    script = 'echo 0 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    ours = [sys.executable, "-c", NO_WATCHES, str(log)]
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", *ours]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    heard, told = json.loads(done.stdout)
+    assert [False, False, True] == heard
+    assert 1 == len(told)
+    assert "fs.inotify.max_user_watches" in told[0]
+
+
+def test_without_a_descriptor_for_inotify_there_is_one_warning_and_nothing_is_heard() -> None:
+    """As at the limit of instances."""
+    told: list[str] = []
+    sink = logger.add(lambda message: told.append(str(message)), level="WARNING", format="{message}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def scene() -> list[bool]:
+        writes = Writes(lambda: None)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            writes.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        heard = [writes.listen({(0, 0): 0}), writes.listen({})]
+        writes.stop()
+        return heard
+
+    try:
+        assert [False, True] == asyncio.run(scene())
+    finally:
+        logger.remove(sink)
+    assert 1 == len(told)
+    assert "fs.inotify.max_user_instances" in told[0]
+
+
+def test_a_pipe_wakes_once_until_we_listen_again_also_when_it_ends() -> None:
+    """What waits in it when we begin to listen counts too."""
+
+    async def scene() -> list[int]:
+        files = Files([])
+        source, sink = os.pipe()
+        pipes = Pipes(files.wake)
+        os.write(sink, b"before")
+        pipes.listen((source,))
+        counts = [await files.woken()]
+        os.write(sink, b"deaf")
+        await settle()
+        counts.append(files.wakes)
+        os.read(source, 100)
+        pipes.listen((source,))
+        pipes.mute()
+        pipes.listen((source,))
+        os.close(sink)
+        counts.append(await files.woken())
+        os.close(source)
+        return counts
+
+    assert [1, 1, 2] == asyncio.run(scene())

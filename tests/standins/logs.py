@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vllm_vigil.clock import CrankedClock
@@ -28,7 +28,9 @@ class Logs:
         self.telemetry = Telemetry(clock)
         self.stored: dict[str, str] = {}
         self.stamp: Stamp = lambda _data, _now: None
-        self.settings = {"llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))}
+        self.settings: Mapping[str, tuple[LogSettings, ...]] = {
+            "llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))
+        }
         self.reader = self._new()
 
     @property
@@ -57,6 +59,12 @@ class Logs:
         """Die without another word, and begin from what is stored."""
         self.reader.close()
         self.reader = self._new()
+
+    def reload(self, settings: Mapping[str, tuple[LogSettings, ...]]) -> None:
+        """Commit, and begin anew with another configuration."""
+        self.commit()
+        self.settings = settings
+        self.restart()
 
     def number(self, name: str, **labels: str) -> float | None:
         """A value of our own metrics, for the log that most tests need."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from vllm_vigil.clock import Clock, Waker
+from vllm_vigil.app.rhythm import Rhythm
+from vllm_vigil.clock import Clock
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.alertmanager import Alert
@@ -27,7 +28,6 @@ from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.judge import Judgement
 from vllm_vigil.worker import Worker
 
-POLL_SECONDS = 0.2
 READ_BYTES = 4 * 1024 * 1024
 DISK_SECONDS = 30.0
 POSITION_SECONDS = 1.0
@@ -85,21 +85,32 @@ class AlertHalf:
         self._saving: asyncio.Future[dict[str, str]] | None = None
         self._stuck = False
         self._changes: list[Change] = []
-        self._waker = Waker(clock)
+        self._rhythm = Rhythm(clock)
+        self._batch = Batch((), more=False)
         self._positions_saved = 0.0
         self._housekept = 0.0
         self.begun = False
-        self.followed: tuple[Followed, ...] = ()
+
+    @property
+    def followed(self) -> tuple[Followed, ...]:
+        """How it stands with every log."""
+        return self._batch.followed
 
     def wake(self) -> None:
-        """Something about the files has changed: look now and not at the next poll."""
-        self._waker.wake()
+        """Something about the files has changed: look now and not when the timer says so."""
+        self._rhythm.wake()
 
     async def follow(self) -> None:
-        """Read, judge, commit, for ever."""
-        while True:
-            if not await self.step():
-                await self._waker.wait(POLL_SECONDS)
+        """Read, judge, commit, for ever; once if there is nothing to follow."""
+        self._rhythm.start()
+        try:
+            await self.step()
+            while not self._parts.reader.blind:
+                self._rhythm.listen(self._batch)
+                if not await self.step():
+                    await self._rhythm.rest(self._batch, soon=bool(self._parts.joiner.held()))
+        finally:
+            self._rhythm.stop()
 
     async def step(self, *, last: bool = False) -> bool:
         """Read once and bring what was read to its end; tell whether more is waiting. `last` completes all records."""
@@ -109,7 +120,7 @@ class AlertHalf:
         self.begun = True
         if batch is None:
             return False
-        self.followed = batch.followed
+        self._batch = batch
         now = self._clock.monotonic()
         records = [record for line in batch.lines for record in self._parts.joiner.feed(line)]
         records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)

@@ -32,6 +32,8 @@ MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 class Follower:
     """Follows one path."""
 
+    pipes = ()
+
     def __init__(self, name: str, server: str, report: Report, clock: Clock, outset: Outset) -> None:
         self.name = name
         self.server = server
@@ -55,9 +57,9 @@ class Follower:
         return frozenset(each.key for each in (*self._open(), *([self._parked] if self._parked else ())))
 
     @property
-    def open_files(self) -> int:
-        """How many descriptors it holds."""
-        return len(self._open())
+    def files(self) -> dict[tuple[int, int], int]:
+        """See `Source`."""
+        return {generation.key: generation.descriptor for generation in self._open()}
 
     @property
     def idle(self) -> bool:
@@ -223,10 +225,9 @@ class Follower:
 
     def _give_unended(self, now: float) -> None:
         for generation in self._open():
-            if generation.waiting_bytes == 0 and now - generation.grown_at >= UNENDED_SECONDS:
-                piece = generation.unended()
-                if piece:
-                    self._finished.append(generation.to_line(piece, self.name, self.server))
+            quiet = generation.waiting_bytes == 0 and now - generation.grown_at >= UNENDED_SECONDS
+            if quiet and (piece := generation.unended()):
+                self._finished.append(generation.to_line(piece, self.name, self.server))
 
     # --- letting go
 
@@ -238,8 +239,7 @@ class Follower:
 
     def _finish(self, generation: Generation) -> None:
         """Nobody will end its last line now: it is given as it is."""
-        piece = generation.finish()
-        if piece:
+        if piece := generation.finish():
             self._finished.append(generation.to_line(piece, self.name, self.server))
 
     def _begin_again(self, error: OSError) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from types import MappingProxyType
 
 from loguru import logger
 
@@ -59,7 +60,7 @@ class Journal:
     """Follows one unit, `kernel` being the kernel. `left` is None at the first sight."""
 
     idle = False
-    open_files = 0  # pipes, which cannot be parked
+    files: Mapping[tuple[int, int], int] = MappingProxyType({})
 
     def __init__(self, name: str, server: str, report: Report, clock: Clock, left: Left | None) -> None:
         self.name = name
@@ -81,6 +82,11 @@ class Journal:
         self._raw = bytearray()
         self._cut: dict[str, tuple[Left, bytearray]] = {}  # stream -> where it began, the text so far
         self._trail: deque[tuple[str, int, Left]] = deque(maxlen=TRAIL)  # line -> what was dealt with before it
+
+    @property
+    def pipes(self) -> tuple[int, ...]:
+        """See `Source`."""
+        return self._child.pipes if self._child else ()
 
     @property
     def waiting(self) -> bool:

@@ -32,6 +32,11 @@ class Journalctl:
             os.set_blocking(stream.fileno(), False)
         return cls(process)
 
+    @property
+    def pipes(self) -> tuple[int, ...]:
+        """Where it prints."""
+        return (_streams(self._process)[0].fileno(),)
+
     def read(self) -> bytes | None:
         """What it printed since, b"" if nothing; None when it has ended and all is read."""
         output, complaints = _streams(self._process)

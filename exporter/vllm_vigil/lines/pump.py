@@ -30,6 +30,8 @@ class Pump:
         self._stored_bytes = self._echoing_bytes = self._dropped_bytes = 0
         self._sink_gone = False
         self.ended = False
+        self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """Readable while something waits to be taken."""
 
     def start(self) -> None:
         """Begin, in two threads that do not hold up the exit."""
@@ -53,11 +55,14 @@ class Pump:
             data = b"".join(blocks)
             self._stored_bytes -= len(data)
             dropped, self._dropped_bytes = self._dropped_bytes, 0
+            if not self._taken:
+                self._silence()
             return data, dropped
 
     def _read(self) -> None:
         while block := self._next():
             with self._moved:
+                self._ring()
                 self._taken.append(block)
                 self._stored_bytes += len(block)
                 while self._stored_bytes > STORE_BYTES:
@@ -70,7 +75,16 @@ class Pump:
                 self._moved.notify_all()
         with self._moved:
             self.ended = True
+            self._ring()
             self._moved.notify_all()
+
+    def _ring(self) -> None:
+        if not self._taken:
+            os.eventfd_write(self.bell, 1)
+
+    def _silence(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.bell)
 
     def _next(self) -> bytes:
         try:

@@ -15,7 +15,7 @@ import glob
 import os
 import resource
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,11 +58,16 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines in file order, file after file; `more` says that others wait already, `followed` what is followed."""
+    """Lines in file order, file after file; `more` says that others wait already, `followed` what is followed.
+
+    `files` (device and inode -> descriptor) and `pipes` are where more is heard; they are open until the next read.
+    """
 
     lines: tuple[Line, ...]
     more: bool
     followed: tuple[Followed, ...] = ()
+    files: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    pipes: tuple[int, ...] = ()
 
 
 class Reader:
@@ -95,6 +100,11 @@ class Reader:
         self._passed_over: set[str] = set()  # found paths that are not followed, each told once
         self._turn = 0
 
+    @property
+    def blind(self) -> bool:
+        """Whether there is nothing to follow, nor will be."""
+        return not any(self._logs.values())
+
     def read(self, max_bytes: int) -> Batch:
         """What was written since, of at most so many bytes, shared out fairly among the files in which any waits."""
         for follower in self._followers.values():
@@ -106,7 +116,11 @@ class Reader:
         for follower, share in self._shares(waiting, max_bytes):
             lines += follower.read(share)
             self._spare_descriptors()
-        return Batch(tuple(lines), any(follower.waiting for follower in waiting), tuple(self._followed()))
+        more = any(follower.waiting for follower in waiting)
+        sources = self._followers.values()
+        files = {key: descriptor for source in sources for key, descriptor in source.files.items()}
+        pipes = tuple(pipe for source in sources for pipe in source.pipes)
+        return Batch(tuple(lines), more, tuple(self._followed()), files, pipes)
 
     def _followed(self) -> Iterator[Followed]:
         for name, follower in self._followers.items():
@@ -128,19 +142,6 @@ class Reader:
         self._stored |= changed
         return changed
 
-    def reconfigure(self, logs: Logs) -> None:
-        """Follow these logs from now on; those that stay keep their place, and one that comes back finds its own."""
-        self._logs = logs
-        configured = {log.name for _, log in _each(logs)}
-        self._seen &= configured
-        for name in [name for name, origin in self._origins.items() if origin not in configured]:
-            self._drop(name)
-        for pattern in self._reports.keys() - self._followers.keys() - configured:
-            self._reports.pop(pattern).over()
-        for name, (server, _) in self._found().items():
-            if name in self._followers:
-                self._followers[name].server = server
-
     def close(self) -> None:
         """Give every descriptor back."""
         for follower in self._followers.values():
@@ -161,7 +162,7 @@ class Reader:
     def _spare_descriptors(self) -> None:
         """Park who has been quiet for longest, while more files are open than half of what this process may open."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        count = sum(follower.open_files for follower in self._followers.values())
+        count = sum(len(follower.files) for follower in self._followers.values())
         if count <= max(LEAST_OPEN, soft // 2):
             return
         idle = [follower for follower in self._followers.values() if follower.idle]

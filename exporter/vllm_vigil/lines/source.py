@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from vllm_vigil.lines.outset import Place
@@ -18,8 +18,13 @@ class Source(Protocol):
     used_at: float
 
     @property
-    def open_files(self) -> int:
-        """How many descriptors of files it holds."""
+    def files(self) -> Mapping[tuple[int, int], int]:
+        """The files that it holds open: device and inode -> descriptor."""
+        ...
+
+    @property
+    def pipes(self) -> tuple[int, ...]:
+        """The descriptors of what is no file and becomes readable when there is something to read."""
         ...
 
     @property

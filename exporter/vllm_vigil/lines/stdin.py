@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from loguru import logger
 
@@ -21,7 +22,7 @@ class Stdin:
     """Gives the lines of standard input."""
 
     idle = False
-    open_files = 0
+    files: Mapping[tuple[int, int], int] = MappingProxyType({})
 
     def __init__(self, server: str, report: Report, clock: Clock, pump: Pump) -> None:
         self.name = STDIN
@@ -36,6 +37,11 @@ class Stdin:
         self._lag = Lag()
         self._generation = f"{STDIN}-{os.getpid()}-{clock.wall():.0f}"
         self._over = False
+
+    @property
+    def pipes(self) -> tuple[int, ...]:
+        """See `Source`."""
+        return (self._pump.bell,)
 
     @property
     def waiting(self) -> bool:

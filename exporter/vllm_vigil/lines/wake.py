@@ -1,8 +1,12 @@
-"""Files that appear, move or vanish -> one "look again" on the loop. The only importer of watchdog.
+"""Files that appear, move, vanish or are written to -> one "look again" on the loop. The only importer of watchdog.
 
 Promise: it only wakes. Without inotify (limits, network file systems) the timer finds the same a little later, so
-every trouble here is one warning. Modify events are left out of the mask: they cost half a core at 10,000 writes a
-second, and the timer reads what was written anyway.
+every trouble here is one warning.
+
+Two ways, because a modify event for each of 10,000 writes a second costs half a core in watchdog's thread. `Watch` has
+watchdog report what happens to names, modify events left out of its mask. `Writes` asks the kernel itself, for one
+event: the first write to a file that was quiet is told and ends the watch, and whoever reads the file asks again when
+it is done. A busy file costs one event a read, however many lines come between two; a quiet one costs nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +16,11 @@ import contextlib
 import errno
 import glob
 import os
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from ctypes import get_errno
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 from watchdog.events import (
@@ -28,6 +35,10 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init, inotify_rm_watch
+
+if TYPE_CHECKING:  # names of its own types, which it has since 7
+    from watchdog.observers.inotify_c import Mask, WatchDescriptor
 
 EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
@@ -37,7 +48,13 @@ EVENTS: list[type[FileSystemEvent]] = [
     DirMovedEvent,
     DirDeletedEvent,
 ]
+FIRST_WRITE = cast("Mask", InotifyConstants.IN_MODIFY | InotifyConstants.IN_ONESHOT)
+TELLS = InotifyConstants.IN_MODIFY | InotifyConstants.IN_Q_OVERFLOW
+EVENT = struct.Struct("iIII")
+"""The kernel's `inotify_event`: watch, mask, cookie, and the length of the name that follows, here always 0."""
 STOP_SECONDS = 2.0
+
+Key = tuple[int, int]  # device and inode
 LIMITS = {
     errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files",
     errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
@@ -76,11 +93,7 @@ class Watch:
             for directory in directories:
                 self._observer.schedule(call, directory, recursive=False, event_filter=EVENTS)
         except OSError as error:
-            logger.warning(
-                "new and rotated logs are noticed by the timer only, because the kernel gave no watch ({}): {}",
-                error.strerror,
-                LIMITS.get(error.errno or 0, "nothing else is affected"),
-            )
+            _tell("new and rotated logs", error)
 
     def stop(self) -> None:
         """End it, and give its threads a moment to go."""
@@ -88,6 +101,106 @@ class Watch:
         if observer is not None and observer.is_alive():
             observer.stop()
             observer.join(STOP_SECONDS)
+
+
+class Writes:
+    """Calls `wake` on the loop's thread at the first write to each of the files that are listened to."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._inotify = -1
+        self._watches: dict[Key, WatchDescriptor] = {}  # files listened to -> the kernel's number for it
+        self._told = False
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._inotify = inotify_init()
+        if self._inotify < 0:
+            self._tell()
+            return
+        os.set_inheritable(self._inotify, False)  # noqa: FBT003  # as it is declared
+        os.set_blocking(self._inotify, False)
+        asyncio.get_running_loop().add_reader(self._inotify, self._hear)
+
+    def listen(self, files: Mapping[Key, int]) -> bool:
+        """Listen to these open files, by descriptor, from now on and to no others; False if it cannot be done.
+
+        A file that was written to since the last call is listened to anew, so call it before reading, and what is
+        written while you read wakes you. The descriptor leads to the file under whatever name it has by now.
+        """
+        if self._inotify < 0:
+            return not files
+        self._hear()  # the kernel may have given the number of a file that is gone to another one
+        for key in self._watches.keys() - files.keys():
+            inotify_rm_watch(self._inotify, self._watches.pop(key))
+        for key in files.keys() - self._watches.keys():
+            watch = inotify_add_watch(self._inotify, b"/proc/self/fd/%d" % files[key], FIRST_WRITE)
+            if watch >= 0:
+                self._watches[key] = watch
+            else:
+                self._tell()
+        return self._watches.keys() == files.keys()
+
+    def stop(self) -> None:
+        """End it."""
+        if self._inotify >= 0:
+            asyncio.get_running_loop().remove_reader(self._inotify)
+            os.close(self._inotify)
+        self._inotify, self._watches = -1, {}
+
+    def _hear(self) -> None:
+        """Take all that the kernel tells: a write, the end of a watch, or that it had no room for more."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._take(os.read(self._inotify, 4096 * EVENT.size))
+
+    def _take(self, told: bytes) -> None:
+        events = [(watch, mask) for watch, mask, _, _ in EVENT.iter_unpack(told)]
+        if any(mask & InotifyConstants.IN_Q_OVERFLOW for _, mask in events):
+            self._watches.clear()  # nobody knows which have ended; to listen twice is to listen once
+        ended = {watch for watch, _ in events}
+        self._watches = {key: watch for key, watch in self._watches.items() if watch not in ended}
+        if any(mask & TELLS for _, mask in events):
+            self._wake()
+
+    def _tell(self) -> None:
+        if not self._told:
+            code = get_errno()
+            _tell("written logs", OSError(code, os.strerror(code)))
+        self._told = True
+
+
+class Pipes:
+    """Calls `wake` once when one of the pipes that are listened to has something to read, or has ended."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._open: tuple[int, ...] = ()
+
+    def listen(self, descriptors: tuple[int, ...]) -> None:
+        """Listen to these, on the running loop; what is in them already counts, so call it after reading."""
+        self._open = descriptors
+        for descriptor in descriptors:
+            asyncio.get_running_loop().add_reader(descriptor, self._hear)
+
+    def mute(self) -> None:
+        """Listen to none; before they may be closed."""
+        for descriptor in self._open:
+            asyncio.get_running_loop().remove_reader(descriptor)
+        self._open = ()
+
+    def _hear(self) -> None:
+        self.mute()
+        self._wake()
+
+
+def _tell(what: str, error: OSError) -> None:
+    logger.warning(
+        "{} are noticed by the timer only, because the kernel gave no watch ({}): {}",
+        what,
+        error.strerror,
+        LIMITS.get(error.errno or 0, "nothing else is affected"),
+    )
 
 
 def _directories(path: str) -> list[str]:
