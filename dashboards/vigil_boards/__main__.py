@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vigil_boards.board import Board
+from vigil_boards.gpu_host import GPU_HOST
+from vigil_boards.incidents_logs import INCIDENTS_LOGS
+from vigil_boards.latency_slo import LATENCY_SLO
 from vigil_boards.overview import OVERVIEW
+from vigil_boards.queue_kv_cache import QUEUE_KV_CACHE
+from vigil_boards.sidecar import SIDECAR
 
-BOARDS: tuple[Board, ...] = (OVERVIEW,)
+BOARDS: tuple[Board, ...] = (OVERVIEW, LATENCY_SLO, QUEUE_KV_CACHE, GPU_HOST, INCIDENTS_LOGS, SIDECAR)
 FOLDER = Path(__file__).parents[1]
 
 

@@ -81,8 +81,8 @@ class Panel:
             parts.append(f"**Fed by:** {fed}.")
         if self.flag:
             parts.append(f"**Flag:** {self.flag}.")
-        if self.series:
-            parts.append("**Series:** " + ", ".join(f"`{name}`" for name in self.series))
+        if not self.logs:
+            parts.append("**Series:** " + (", ".join(f"`{name}`" for name in self.series) or "all, by their prefix"))
         return "\n\n".join(parts)
 
     def _fed(self) -> str:
