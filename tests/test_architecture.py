@@ -21,9 +21,9 @@ LAYERS = (
     {"commands"},
     {"app", "demo", "log_output", "report"},
     {"config"},
-    {"sources", "exposition", "verdict", "lines", "events", "incidents", "notifications"},
+    {"sources", "probe", "exposition", "verdict", "lines", "events", "incidents", "notifications"},
     {"series", "slo", "state"},
-    {"telemetry", "worker", "systemd"},
+    {"telemetry", "worker", "systemd", "endpoint"},
     {"clock", "redact"},
     {"model", "errors", "units"},
     {"measures"},
@@ -34,8 +34,16 @@ LEVEL = {name: -index for index, names in enumerate(LAYERS) for name in names}
 FENCES = {
     "apprise": "notifications/channel.py",
     "bcrypt": "exposition/login.py",
-    # The three that ask servers: rooms share nothing, and a heartbeat shares with a push only the client.
-    "httpx": ("sources/vllm.py", "notifications/alertmanager.py", "notifications/heartbeat.py", "report/prometheus.py"),
+    # What makes the client for a vLLM server and the two that ask one, for its page and for tokens; the others ask
+    # servers too: rooms share nothing, and a heartbeat shares with a push only the client.
+    "httpx": (
+        "endpoint.py",
+        "sources/vllm.py",
+        "probe/request.py",
+        "notifications/alertmanager.py",
+        "notifications/heartbeat.py",
+        "report/prometheus.py",
+    ),
     "hyperscan": "events/scan.py",
     "pynvml": "sources/nvml.py",
     "sqlite3": "state/disk.py",

@@ -47,6 +47,9 @@ class EngineState(StrEnum):
 SERVING_STATES = frozenset({EngineState.HEALTHY, EngineState.IDLE})
 """The states in which a request that comes now is answered."""
 
+DOUBTED_STATES = frozenset({EngineState.STALLED, EngineState.SPINNING, EngineState.FROZEN_METRICS})
+"""The states that are inferred from what does not move, so that a request of our own can prove them wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -129,3 +130,44 @@ def test_a_secret_s_file_that_cannot_serve_is_named(tmp_path: Path, keys: str, p
     (tmp_path / "token").write_text("t")
     _, shaping = shape(f"parts: [{{name: a, {keys.format(tmp_path)}}}]")
     assert f"v.yaml:1: parts[0].{problem.format(tmp_path)}" in shaping.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Settings that may stand in a file of their own."""
+
+    IN_A_FILE: ClassVar[bool] = True
+
+    title: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Settings that hold such."""
+
+    play: Play | None = None
+
+
+def stage(text: str) -> tuple[Stage | None, list[str]]:
+    """What the text comes to, and what is wrong with it."""
+    shaping = Shaping()
+    return shaping.shape(Stage, parse_document(text, "v.yaml", {}), ""), shaping.problems
+
+
+def test_a_mapping_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """By its path; what looks like a variable there is what it says."""
+    (tmp_path / "play.yaml").write_text("title: ${TITLE}\nwords: [a, b]\n")
+    assert (Stage(Play("${TITLE}", ("a", "b"))), []) == stage(f"play: {tmp_path}/play.yaml")
+    assert (Stage(Play("t")), []) == stage("play: {title: t}")
+
+
+def test_what_is_wrong_in_that_file_is_named_by_its_own_lines(tmp_path: Path) -> None:
+    """And a file that is not there by the line that names it."""
+    (tmp_path / "play.yaml").write_text("words: [a]\n\ntitel: t\n")
+    _, problems = stage(f"play: {tmp_path}/play.yaml")
+    assert f"{tmp_path}/play.yaml:3: play.titel: unknown key; did you mean 'title'?" in problems
+    _, problems = stage(f"play: {tmp_path}/none.yaml")
+    assert [
+        f"v.yaml:1: play: cannot read the configuration file {tmp_path}/none.yaml: No such file or directory"
+    ] == problems

@@ -3,6 +3,7 @@
     with StandInVllm(page) as server:
         server.url, server.page, server.health, server.version      may be changed while it runs
         server.misbehave = drip                                     what `/metrics` does instead
+        server.model, server.complete = "tiny", says("a day")       what it serves, and how a prompt is answered
 
 A misbehaviour is a function that is given the request's handler. Those that hang let go when the server is left.
 """
@@ -34,6 +35,9 @@ class StandInVllm:
         self.health = health
         self.version: str | None = version
         self.misbehave: Callable[[Request], None] | None = None
+        self.model: str | None = None
+        self.complete: Callable[[Request], None] | None = None
+        self.prompts: list[dict[str, Any]] = []
         self.left = threading.Event()
         self.requests: list[tuple[str, dict[str, str]]] = []
         self._wanted_port = port
@@ -111,8 +115,20 @@ class Request(BaseHTTPRequestHandler):
             self.answer(standin.health)
         elif self.path == "/version" and standin.version is not None:
             self.answer(200, json.dumps({"version": standin.version}).encode(), "application/json")
+        elif self.path == "/v1/models" and standin.model is not None:
+            self.answer(200, json.dumps({"data": [{"id": standin.model}]}).encode(), "application/json")
         else:
             self.answer(404)
+
+    def do_POST(self) -> None:
+        """Answer a prompt as told, see `standins/completions.py`."""
+        standin = self.standin
+        standin.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        standin.prompts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if standin.complete is None:
+            self.answer(404)
+        else:
+            standin.complete(self)
 
     def answer(self, status: int, body: bytes = b"", content_type: str = "text/plain", **headers: str) -> None:
         """A whole answer."""

@@ -184,3 +184,44 @@ def test_a_server_that_is_no_longer_configured_is_forgotten() -> None:
     verdict = Verdict()
     verdict.judge({SERVER: UP}, snapshot(), START)
     assert verdict.judge({}, Snapshot(), START + 1).engines == ()
+
+
+def test_a_token_made_since_the_last_step_says_that_the_numbers_stand_still() -> None:
+    """And the next probe that gets none says that it was a stall after all."""
+    watch = Watch()
+    busy = snapshot(running=9, waiting=50, steps=700)
+    watch.after(0, UP, busy)
+    watch.verdict.hear_probe(SERVER, answered=True, began=watch.now - 1)
+    (health,) = watch.after(30, UP, busy).engines
+    assert health.state is EngineState.STALLED, "a token from before the last step proves nothing"
+    watch.verdict.hear_probe(SERVER, answered=True, began=watch.now)
+    (health,) = watch.after(1, UP, busy).engines
+    assert health.state is EngineState.FROZEN_METRICS
+    assert "a probe got its token" in health.reasons[0]
+    watch.verdict.hear_probe(SERVER, answered=False, began=watch.now, words="no token within 10s")
+    (health,) = watch.after(1, UP, busy).engines
+    assert health.state is EngineState.STALLED
+    assert "no token within 10s" in health.reasons[0]
+    (health,) = watch.after(1, UP, snapshot(running=9, waiting=50, steps=701)).engines
+    assert health.state is EngineState.HEALTHY
+
+
+def test_of_several_engines_a_token_does_not_say_which_one_made_it() -> None:
+    """The one that stands still stays stalled."""
+    watch = Watch()
+
+    def both(steps: float) -> Snapshot:
+        values = {"llm_requests_running": (3.0, 3.0), "llm_engine_steps_total": (700.0, steps)}
+        which = [labels(server=SERVER, engine=engine, model_name="tiny") for engine in ("0", "1")]
+        return Snapshot(
+            {
+                name: Series(name, tuple(Point(pairs, value) for pairs, value in zip(which, of_both, strict=True)))
+                for name, of_both in values.items()
+            }
+        )
+
+    watch.after(0, UP, both(1))
+    watch.after(30, UP, both(2))
+    watch.verdict.hear_probe(SERVER, answered=True, began=watch.now)
+    states = [health.state for health in watch.after(1, UP, both(3)).engines]
+    assert [EngineState.STALLED, EngineState.HEALTHY] == states

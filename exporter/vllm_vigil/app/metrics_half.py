@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from vllm_vigil.clock import Clock
-from vllm_vigil.model import EngineHealth, Finding, Reading, Snapshot
+from vllm_vigil.model import DOUBTED_STATES, SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
+from vllm_vigil.probe.prober import Prober
 from vllm_vigil.series.normalise import Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
@@ -36,6 +37,7 @@ class MetricsHalf:
         *,
         told: Callable[[tuple[Finding, ...], Judgement], None],
         normalisers: Mapping[str, Normaliser],
+        probers: Sequence[Prober] = (),
     ) -> None:
         self.samplers = samplers
         self.snapshot = Snapshot()
@@ -48,14 +50,17 @@ class MetricsHalf:
         self._clock = clock
         self._telemetry = telemetry
         self._told = told
+        self._probers = probers
         self._normalisers = {each: normalisers.get(each.source.server) or Normaliser() for each in samplers}
         self._known: dict[Sampler, tuple[Reading, Normalised]] = {}
 
     async def run(self) -> None:
-        """Ask the sources, and tick."""
+        """Ask the sources, probe where that is wanted, and tick."""
         async with asyncio.TaskGroup() as group:
             for sampler in self.samplers:
                 group.create_task(sampler.run())
+            for prober in self._probers:
+                group.create_task(prober.run())
             group.create_task(self._ticks())
 
     async def _ticks(self) -> None:
@@ -66,7 +71,8 @@ class MetricsHalf:
     def tick(self) -> None:
         """Turn what the sources last said into the snapshot, and judge it."""
         now = self._clock.monotonic()
-        snapshot = joined([self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))])
+        read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
+        snapshot = joined([*read, *(prober.snapshot() for prober in self._probers)])
         judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
         gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
         host_findings = self._host_verdict.judge(self._latest("host").get(""), snapshot, self._clock.wall())
@@ -74,7 +80,14 @@ class MetricsHalf:
         self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
         self.engines = judgement.engines
         self.last_tick = now
+        self._consider(judgement)
         self._told((*judgement.findings, *gpu_findings, *host_findings), judgement)
+
+    def _consider(self, judgement: Judgement) -> None:
+        """Let every prober see whether its server is to be asked for a token."""
+        for prober in self._probers:
+            found = {health.state for health in judgement.engines if health.server == prober.server}
+            prober.consider(doubted=bool(found & DOUBTED_STATES), serving=bool(found) and found <= SERVING_STATES)
 
     def missing(self) -> list[str]:
         """The sources that have not been asked once yet, and the tick if there was none."""

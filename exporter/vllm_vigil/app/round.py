@@ -38,6 +38,7 @@ from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.proof import Proof
 from vllm_vigil.notifications.sender import Sender
+from vllm_vigil.probe.prober import Prober, Proven
 from vllm_vigil.series.normalise import Normaliser
 from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
@@ -88,7 +89,14 @@ class Round:
             server.server: Normaliser(server.max_series, passthrough=server.passthrough) for server in config.vllm
         }
         self.metrics = MetricsHalf(
-            samplers, self._verdict, GpuVerdict(), clock, telemetry, told=self._told, normalisers=normalisers
+            samplers,
+            self._verdict,
+            GpuVerdict(),
+            clock,
+            telemetry,
+            told=self._told,
+            normalisers=normalisers,
+            probers=[Prober(each, each.probe, clock, self._proven) for each in config.vllm if each.probe.enabled],
         )
         self.heart = self._heart()
         self._watch = Watch(
@@ -129,6 +137,10 @@ class Round:
 
     def _told(self, findings: tuple[Finding, ...], judgement: Judgement) -> None:
         self.alerts.weigh(findings, judgement)
+
+    def _proven(self, proof: Proven) -> None:
+        """A probe has come to its end."""
+        self._verdict.hear_probe(proof.server, answered=proof.answered, began=proof.began, words=proof.words)
 
     def _sender(self, name: str, clock: Clock, telemetry: Telemetry) -> Sender:
         def words(notification: Notification, now: float) -> Message:

@@ -33,8 +33,11 @@ class Node:
     """Whether it came from an environment variable within the file, and is to be taken for a secret."""
 
 
-def read_document(path: Path, environment: Mapping[str, str]) -> Node:
-    """The tree of a configuration file. Raises `ConfigError` when it cannot be read or is no YAML mapping."""
+def read_document(path: Path, environment: Mapping[str, str] | None) -> Node:
+    """The tree of a configuration file. Raises `ConfigError` when it cannot be read or is no YAML mapping.
+
+    Without an environment `${NAME}` is what it says, as in a prompt.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -43,7 +46,7 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Node:
     return parse_document(text, str(path), environment)
 
 
-def parse_document(text: str, name: str, environment: Mapping[str, str]) -> Node:
+def parse_document(text: str, name: str, environment: Mapping[str, str] | None) -> Node:
     """The tree of YAML text; `name` stands for the file in origins and errors."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -72,7 +75,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
 class _Reading:
     """One file being turned into nodes."""
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str] | None) -> None:
         self._name = name
         self._environment = environment
         self._loader = yaml.SafeLoader("")
@@ -102,10 +105,14 @@ class _Reading:
         return found
 
     def _substitute(self, text: str, origin: str) -> tuple[str, bool]:
+        environment = self._environment
+        if environment is None:
+            return text, False
+
         def look_up(match: re.Match[str]) -> str:
-            if match[1] not in self._environment:
+            if match[1] not in environment:
                 raise ConfigError(f"{origin}: the environment variable {match[1]} is not set")
-            return self._environment[match[1]]
+            return environment[match[1]]
 
         return _VARIABLE.sub(look_up, text), bool(_VARIABLE.search(text))
 

@@ -17,6 +17,7 @@ from vllm_vigil.config.overlay import Given, from_environment, lay_over
 from vllm_vigil.config.settings import Config, RuleFile
 from vllm_vigil.config.shape import Shaping
 from vllm_vigil.errors import ConfigError
+from vllm_vigil.probe.suite import Suite
 from vllm_vigil.slo.objectives import SloFile
 
 T = TypeVar("T")
@@ -64,7 +65,12 @@ def load_slo(path: Path, environment: Mapping[str, str]) -> SloFile:
     return _shaped(SloFile, path, environment)
 
 
-def _shaped(kind: type[T], path: Path, environment: Mapping[str, str]) -> T:
+def load_suite(path: Path) -> Suite:
+    """A suite of prompts, with no environment in it. Raises `ConfigError` with a line for each problem."""
+    return _shaped(Suite, path, None)
+
+
+def _shaped(kind: type[T], path: Path, environment: Mapping[str, str] | None) -> T:
     shaping = Shaping()
     found: T = shaping.shape(kind, read_document(path, environment), "")
     if shaping.problems:

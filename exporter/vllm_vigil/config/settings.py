@@ -15,6 +15,7 @@ from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.notifications.alertmanager import PushSettings
 from vllm_vigil.notifications.heartbeat import HeartbeatSettings
 from vllm_vigil.notifications.settings import NotifySettings
+from vllm_vigil.probe.settings import ProbeSettings
 from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
@@ -51,9 +52,10 @@ class OutputSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings(VllmSettings):
-    """One vLLM server: how to ask it, and where it writes its logs."""
+    """One vLLM server: how to ask it, where it writes its logs, and whether it is asked for a token."""
 
     logs: tuple[LogSettings, ...] = ()
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from vllm_vigil.config.document import Node
+from vllm_vigil.config.document import Node, read_document
+from vllm_vigil.errors import ConfigError
 from vllm_vigil.units import Bytes, Seconds, Secret, parse_duration, parse_size
 
 WANTED = {
@@ -44,7 +45,8 @@ class Shaping:
             self.origins[path] = node.origin
             return None
         if dataclasses.is_dataclass(kind):
-            return self._settings(kind, node, path)
+            read = self._document(node, path) if isinstance(node.value, str) and _may_be_a_file(kind) else node
+            return None if read is None else self._settings(kind, read, path)
         origin = typing.get_origin(kind)
         if origin is tuple:
             return self._list(typing.get_args(kind)[0], node, path)
@@ -105,6 +107,14 @@ class Shaping:
         self.origins[path] = node.origin
         return {key: self.shape(kind, item, _join(path, key)) for key, item in node.value.items()}
 
+    def _document(self, node: Node, path: str) -> Node | None:
+        """The mapping in the file of its own that is named in its place."""
+        try:
+            return read_document(Path(node.value), None)
+        except ConfigError as error:
+            self.problem(node, path, str(error))
+            return None
+
     def _file(self, node: Node, path: str) -> Node | None:
         """The content of the file that a `*_file` key names, as if it stood in its place."""
         try:
@@ -163,6 +173,10 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
         inner = [part for part in typing.get_args(kind) if part is not type(None)]
         return inner[0], True
     return kind, False
+
+
+def _may_be_a_file(kind: Any) -> bool:
+    return bool(getattr(kind, "IN_A_FILE", False))
 
 
 def _is_secret(kind: Any) -> bool:

@@ -14,23 +14,19 @@ Only plain text 0.0.4 is asked for: prometheus_client's OpenMetrics writer break
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import socket
-import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 
 from vllm_vigil.clock import Clock
+from vllm_vigil.endpoint import Endpoint, connect, words
 from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.sources.page import Parser
 from vllm_vigil.sources.told import ASKED_ONCE
-from vllm_vigil.units import Bytes, Seconds, Secret, format_duration, format_size
+from vllm_vigil.units import Bytes, Seconds, format_duration, format_size
 from vllm_vigil.worker import Worker
 
 ACCEPT = "text/plain;version=0.0.4"
@@ -40,60 +36,30 @@ SMALL_ANSWER = 64 * 1024
 INLINE_PAGE = 1024 * 1024
 """Bytes of a page that is parsed on the loop, in 3 ms, or 30 ms the first time; larger ones go to a thread."""
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
 
 @dataclass(frozen=True, slots=True)
-class VllmSettings:
-    """How one server is asked. `name` becomes the label `server`; without one it is the URL's host:port.
+class VllmSettings(Endpoint):
+    """How one server is asked.
 
     Of what it gives, `max_series` become series; with `passthrough` its families go out under vLLM's own names too.
     """
 
-    name: str = ""
-    url: str = "http://127.0.0.1:8000"
     interval: Seconds = Seconds(5.0)
     timeout: Seconds = Seconds(5.0)
     stale_after: Seconds | None = None
-    headers: Mapping[str, Secret] = field(default_factory=dict)
-    bearer: Secret | None = None
-    ca_file: Path | None = None
     max_body: Bytes = Bytes(32 * 1024 * 1024)
     max_series: int = 5000
     passthrough: bool = False
 
-    @property
-    def server(self) -> str:
-        """The label `server`."""
-        if self.name:
-            return self.name
-        parts = urlsplit(self.url)
-        host = parts.netloc.rpartition("@")[2]
-        return host if parts.port else f"{host}:{443 if parts.scheme == 'https' else 80}"
-
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
-        yield from _url_problems(self.url)
+        yield from Endpoint.problems(self)
         for name in ("interval", "timeout", "stale_after", "max_body", "max_series"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 yield name, "must be more than 0"
         if self.stale_after is not None and self.stale_after < self.interval:
             yield "stale_after", "must not be shorter than interval, or every reading is stale before the next one"
-        yield from self._header_problems()
-        if self.ca_file is not None and not self.ca_file.is_file():
-            yield "ca_file", f"there is no file {self.ca_file}"
-
-    def _header_problems(self) -> Iterator[tuple[str, str]]:
-        for name, value in self.headers.items():
-            if not _HEADER_NAME.fullmatch(name):
-                yield f"headers.{name}", "is not the name of an HTTP header"
-            if not _can_be_sent(value):
-                yield f"headers.{name}", "holds characters that an HTTP header cannot carry"
-        if self.bearer is not None and not _can_be_sent(self.bearer):
-            yield "bearer", "holds characters that an HTTP header cannot carry"
-        if self.bearer is not None and any(name.lower() == "authorization" for name in self.headers):
-            yield "bearer", "would be sent beside the header Authorization: give one of the two"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +105,7 @@ class Vllm:
         try:
             client = self._connected()
         except OSError as cause:  # ssl.SSLError is one
-            return Samples(), f"cannot use ca_file {self._settings.ca_file}: {_words(cause)}", {"health": "unreachable"}
+            return Samples(), f"cannot use ca_file {self._settings.ca_file}: {words(cause)}", {"health": "unreachable"}
         page, health, told = await asyncio.gather(
             self._page(client),
             self._health(client),
@@ -154,20 +120,7 @@ class Vllm:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            settings = self._settings
-            headers = {name: value.reveal() for name, value in settings.headers.items()}
-            if settings.bearer is not None:
-                headers["Authorization"] = f"Bearer {settings.bearer.reveal()}"
-            # A page from the same host is not worth compressing, and one that is not compressed cannot be a bomb.
-            headers |= {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "vllm-vigil"}
-            self._client = httpx.AsyncClient(
-                base_url=settings.url,
-                headers=headers,
-                transport=self._transport,
-                verify=_trust(settings),
-                timeout=None,  # noqa: S113  # one deadline stands around every request
-                trust_env=False,
-            )
+            self._client = connect(self._settings, ACCEPT, self._transport)
         return self._client
 
     # --- the questions
@@ -210,7 +163,7 @@ class Vllm:
         except httpx.RemoteProtocolError:
             return _Answer(error=f"{path} was cut short, or is not HTTP")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return _Answer(error=_words(error))
+            return _Answer(error=words(error))
 
     # --- the page
 
@@ -235,46 +188,3 @@ async def _read_body(response: httpx.Response, max_bytes: int) -> _Answer:
         if len(body) > max_bytes:
             return _Answer(error=f"the body of {response.url.path} is larger than {format_size(max_bytes)}")
     return _Answer(response.status_code, bytes(body), response.headers.get("Location", ""))
-
-
-def _trust(settings: VllmSettings) -> ssl.SSLContext | bool:
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    return settings.url.startswith("https:")  # loading certificates takes 20 ms and 3 MB that http does not need
-
-
-def _words(error: BaseException) -> str:
-    """The operating system's words at the root of a failure; the libraries between say less."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"certificate refused: {cause.verify_message}"
-        if isinstance(cause, socket.gaierror):
-            return f"cannot resolve the host: {cause.strerror}"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed: {cause.reason}"
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno).lower()
-        cause = cause.__cause__ or cause.__context__
-    return f"{error}" or type(error).__name__
-
-
-def _can_be_sent(value: Secret) -> bool:
-    text = value.reveal()
-    return text.isascii() and text.isprintable()
-
-
-def _url_problems(url: str) -> Iterator[tuple[str, str]]:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
-        usable, parts = False, SplitResult("", "", "", "", "")
-    if not usable:
-        yield "url", "must be the address of a vLLM server, such as http://127.0.0.1:8000"
-    if parts.username is not None or parts.password is not None:
-        yield "url", "must not hold a user or password: use bearer, or headers"
-    if parts.query or parts.fragment:
-        yield "url", "must not have a query or fragment"
-    if parts.path.rstrip("/").endswith("/metrics"):
-        yield "url", "must be the server's root: leave out /metrics, which is added"

@@ -30,6 +30,15 @@ class Pulse:
         return self.running + self.waiting
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request of our own came to: whether it got a token, and when it was made (epoch seconds)."""
+
+    answered: bool
+    began: float
+    words: str = ""
+
+
 @dataclass(slots=True)
 class Heartbeat:
     """When an engine last took a step, in epoch seconds; work that has just arrived restarts the time too."""
@@ -72,8 +81,10 @@ def pulses(snapshot: Snapshot, server: str) -> dict[EngineKey, Pulse]:
     }
 
 
-def state_of(pulse: Pulse, heartbeat: Heartbeat, now: float, stalled_after_seconds: float) -> tuple[EngineState, str]:
-    """The state of an engine whose server answers, and why."""
+def state_of(
+    pulse: Pulse, heartbeat: Heartbeat, now: float, stalled_after_seconds: float, proof: Proof | None = None
+) -> tuple[EngineState, str]:
+    """The state of an engine whose server answers, and why; `proof` is what the probe last came to."""
     held = f"{pulse.running:.0f} running, {pulse.waiting:.0f} waiting"
     still = now - heartbeat.moved_at
     if pulse.asleep:
@@ -81,8 +92,17 @@ def state_of(pulse: Pulse, heartbeat: Heartbeat, now: float, stalled_after_secon
     if not pulse.work:
         return EngineState.IDLE, "holds no request"
     if pulse.steps is not None and still >= stalled_after_seconds:
-        return EngineState.STALLED, f"{held}, and no engine step for {still:.0f} s"
+        return _still(f"{held}, and no engine step for {still:.0f} s", proof, heartbeat.moved_at)
     return EngineState.HEALTHY, f"{held}, last engine step {still:.0f} s ago"
+
+
+def _still(seen: str, proof: Proof | None, moved_at: float) -> tuple[EngineState, str]:
+    """Work on the gauges and no step: a stall, unless a request made since then got its token."""
+    if proof is None or proof.began <= moved_at:
+        return EngineState.STALLED, seen
+    if proof.answered:
+        return EngineState.FROZEN_METRICS, f"{seen} are counted, but a probe got its token: the numbers stand still"
+    return EngineState.STALLED, f"{seen}, and a probe got no token: {proof.words}"
 
 
 def _by_engine(snapshot: Snapshot, name: str, server: str) -> dict[EngineKey, float]:

@@ -18,7 +18,7 @@ from vllm_vigil.model import (
     Reading,
     Snapshot,
 )
-from vllm_vigil.verdict.engine import EngineKey, Heartbeat, pulses, state_of
+from vllm_vigil.verdict.engine import EngineKey, Heartbeat, Proof, pulses, state_of
 from vllm_vigil.verdict.onset import Onsets
 
 LIFE = {"starting": EngineState.STARTING, "dead": EngineState.DEAD}
@@ -56,6 +56,7 @@ class ServerMemory:
     is_down: bool = False
     life: str = ""
     life_until: float = 0.0
+    proof: Proof | None = None
 
     def life_at(self, now: float) -> str:
         """What the log said last, while that counts."""
@@ -78,6 +79,10 @@ class Verdict:
         """
         memory = self._servers.setdefault(server, ServerMemory())
         memory.life, memory.life_until = life, now + LIFE_SECONDS.get(life, 0.0)
+
+    def hear_probe(self, server: str, *, answered: bool, began: float, words: str = "") -> None:
+        """What a request of our own to a server came to: whether it got a token, and when it was made."""
+        self._servers.setdefault(server, ServerMemory()).proof = Proof(answered, began, words)
 
     def judge(self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float) -> Judgement:
         """Judge the newest reading of every server, by name; None for one that has not been read yet."""
@@ -121,10 +126,12 @@ class Verdict:
         found = pulses(snapshot, server)
         for key in memory.engines.keys() - found.keys():
             del memory.engines[key]
+        # of several engines a token says that one of them lives, and not which
+        proof = memory.proof if len(found) == 1 or not (memory.proof and memory.proof.answered) else None
         for key, pulse in found.items():
             beat = memory.engines.setdefault(key, Heartbeat())
             beat.beat(pulse, now)
-            beat.settle(*state_of(pulse, beat, now, self.thresholds.stalled_after_seconds), now)
+            beat.settle(*state_of(pulse, beat, now, self.thresholds.stalled_after_seconds, proof), now)
 
     def _findings(self, server: str, memory: ServerMemory, reading: Reading, now: float) -> Iterator[Finding]:
         states = {beat.state for beat in memory.engines.values()}
