@@ -28,10 +28,11 @@ from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.errors import WorkerBusy
-from vllm_vigil.model import Reading, Sample
+from vllm_vigil.model import Reading, Samples
 from vllm_vigil.series.gpu import GpuRow
 from vllm_vigil.sources.gpu_processes import GpuProcesses, list_processes
 from vllm_vigil.sources.nvml_board import Board
+from vllm_vigil.sources.nvml_columns import Column, Stitched
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
 from vllm_vigil.sources.nvml_played import PlayedNvml
 from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
@@ -120,7 +121,7 @@ class Nvml:
 class _Sweep:
     """What one pass over the GPUs found, or why there was none."""
 
-    samples: tuple[Sample, ...] = ()
+    samples: Samples = field(default_factory=Samples)
     facts: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     processes: tuple[GpuProcesses, ...] = ()
@@ -141,6 +142,7 @@ class _Driver:
         self._delay_seconds = 0.0
         self._again_at = 0.0
         self._boards: dict[str, Board] = {}
+        self._all = Stitched()
         self._told: set[tuple[str, GpuRow, int]] = set()
         self._known: dict[str, int] = {}
         self._missing: dict[str, str] = {}
@@ -196,7 +198,7 @@ class _Driver:
 
     def _ask_all(self) -> _Sweep:
         now = self._clock.monotonic()
-        samples: list[Sample] = []
+        columns: list[Column] = []
         answered: dict[str, Gpu] = {}
         silent: dict[int, str] = {}
         processes: list[GpuProcesses] = []
@@ -204,7 +206,7 @@ class _Driver:
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
                 gpu = Gpu(handle, index, self._nvml.nvmlDeviceGetUUID(handle))
-                samples += self._read(gpu, now)
+                columns.append(self._read(gpu, now))
                 processes.append(list_processes(self._nvml, handle, str(index), gpu.uuid))
                 answered[gpu.uuid] = gpu
             except self._nvml.NVMLError as error:
@@ -219,11 +221,12 @@ class _Driver:
         if lost := [f"GPU {index} ({uuid})" for uuid, index in self._known.items() if uuid not in answered]:
             facts["lost"] = ", ".join(lost)
         if answered:
-            return _Sweep(tuple(samples), facts, processes=tuple(processes))
+            all_ = self._all.stitch(columns)
+            return _Sweep(Samples(all_.keys, all_.values), facts, processes=tuple(processes))
         troubles = "; ".join(f"{gpu}: {why}" for gpu, why in self._missing.items())
         return _Sweep(facts=facts, error=f"no GPU answers: {troubles or 'the driver shows none'}")
 
-    def _read(self, gpu: Gpu, now: float) -> list[Sample]:
+    def _read(self, gpu: Gpu, now: float) -> Column:
         board = self._boards.get(gpu.uuid)
         if board is None or board.index != gpu.index:
             board = self._boards[gpu.uuid] = Board(

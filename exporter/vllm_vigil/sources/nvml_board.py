@@ -1,8 +1,8 @@
 """One GPU, reading after reading: what is due of the table is asked, what the GPU cannot tell is never asked again.
 
-In go NVML and a device handle, out come samples under our own names. Rows that share an `Ask` share its call; fields
-that are due go out in one call. Between its reads a row that is not asked every time keeps its last samples. A switch
-of MIG mode changes what a GPU can tell: everything is then asked anew.
+In go NVML and a device handle, out come samples under our own names, as two columns. Rows that share an `Ask` share its
+call; fields that are due go out in one call. Between its reads a row that is not asked every time keeps its last
+samples. A switch of MIG mode changes what a GPU can tell: everything is then asked anew.
 
 An error that concerns the whole GPU is let through; whoever catches it throws this object away.
 """
@@ -19,6 +19,7 @@ from loguru import logger
 from vllm_vigil.model import Labels, Sample, labels
 from vllm_vigil.series.gpu import GPU_ROWS, OFTEN, Ask, Field, Gpm, GpuRow
 from vllm_vigil.sources.nvml_activity import Activity
+from vllm_vigil.sources.nvml_columns import Column, Key, Stitched
 from vllm_vigil.sources.nvml_mig import MigDevices
 from vllm_vigil.sources.nvml_tiers import ENDED, NEVER, NOT_NOW
 
@@ -37,7 +38,7 @@ class _Asked:
     ask: Ask
     rows: list[GpuRow]
     due: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
+    given: Column = field(default_factory=Column)
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class _Batch:
     every_seconds: float
     entries: list[tuple[tuple[int, int], GpuRow, Labels]]
     due: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
+    given: Column = field(default_factory=Column)
 
 
 class Board:
@@ -73,23 +74,25 @@ class Board:
         self._activity: Activity | None = None
         self._mig: MigDevices | None = None
         self._mig_error = ""
-        self._last: dict[tuple[GpuRow, Labels], Sample] = {}
+        self._keys: dict[tuple[GpuRow, Labels], Key] = {}
+        self._active = Column()
+        self._instances = Column()
+        self._all = Stitched()
 
-    def read(self, now: float) -> list[Sample]:
+    def read(self, now: float) -> Column:
         """Every sample that the GPU has now (monotonic seconds)."""
         self._follow_mig(now)
-        samples: list[Sample] = []
         for asked in list(self._asked):
             if now >= asked.due:
                 self._ask(asked, now)
-            samples += asked.samples
         for batch in self._batches:
             if now >= batch.due and batch.entries:
                 self._ask_fields(batch, now)
-            samples += batch.samples
-        if self._activity:
-            samples += [self._sample(row, (), value) for row, value in self._activity.read(now)]
-        return samples + self._read_mig(now)
+        found = self._activity.read(now) if self._activity else ()
+        self._active.take([(self._key(row), value) for row, value in found])
+        self._instances.take([((each.name, each.labels), each.value) for each in self._read_mig(now)])
+        asked, fields = [each.given for each in self._asked], [each.given for each in self._batches]
+        return self._all.stitch((*asked, *fields, self._active, self._instances))
 
     def end(self) -> None:
         """Give back what the driver holds for us."""
@@ -166,11 +169,11 @@ class Board:
     # --- asking
 
     def _ask(self, asked: _Asked, now: float) -> None:
-        asked.samples = []
         try:
             answer = asked.ask.call(self._nvml, self._handle)
         except self._nvml.NVMLError as error:
             self._raise_if_whole(error)
+            asked.given.take(())
             self._tell(asked.rows[0], error)
             if error.value in NEVER:
                 self._asked.remove(asked)
@@ -182,30 +185,32 @@ class Board:
             self._asked.remove(asked)
             return
         asked.due = self._next(now, asked.due, asked.ask.every_seconds)
-        asked.samples = [sample for row in asked.rows for sample in self._picked(row, answer)]
+        asked.given.take([pair for row in asked.rows for pair in self._picked(row, answer)])
 
     def _ask_fields(self, batch: _Batch, now: float) -> None:
-        batch.samples = []
         try:
             answers = self._nvml.nvmlDeviceGetFieldValues(self._handle, [key for key, _, _ in batch.entries])
         except self._nvml.NVMLError as error:
             self._raise_if_whole(error)
+            batch.given.take(())
             self._tell(batch.entries[0][1], error)
             if error.value in NEVER:
                 batch.entries = []
             return
         batch.due = self._next(now, batch.due, batch.every_seconds)
         unsupported = []
+        pairs: list[tuple[Key, float]] = []
         for entry, (*_, type_, code, value) in zip(batch.entries, FIELD_VALUE.iter_unpack(bytes(answers)), strict=True):
             if code == 0:
                 _, row, link = entry
-                batch.samples += self._picked(row, _number(type_, value) * row.times / row.per, link)
+                pairs += self._picked(row, _number(type_, value) * row.times / row.per, link)
                 continue
             failure = self._nvml.NVMLError(code)
             self._raise_if_whole(failure, fields=True)
             self._tell(entry[1], failure)
             if code in NEVER or code == self._nvml.NVML_ERROR_INVALID_ARGUMENT:  # fields newer than the driver
                 unsupported.append(entry)
+        batch.given.take(pairs)
         if unsupported:
             batch.entries = [entry for entry in batch.entries if entry not in unsupported]
 
@@ -219,26 +224,21 @@ class Board:
         if error.value in ENDED or (error.value in NOT_NOW and not (fields and error.value == 6)):
             raise error
 
-    def _picked(self, row: GpuRow, answer: Any, link: Labels = ()) -> Iterator[Sample]:
+    def _picked(self, row: GpuRow, answer: Any, link: Labels = ()) -> Iterator[tuple[Key, float]]:
         picked = row.pick(answer)
         if isinstance(picked, int | float):
-            yield self._sample(row, link, picked)
+            yield self._key(row, link), float(picked)
         elif picked is not None:
             for extra, value in picked:
-                yield self._sample(row, extra, value)
+                yield self._key(row, extra), float(value)
 
-    def _sample(self, row: GpuRow, extra: Labels, value: float) -> Sample:
-        """A sample; the one of the last reading again if its value has not changed, as most have not."""
-        last = self._last.get((row, extra))
-        if last is None:
+    def _key(self, row: GpuRow, extra: Labels = ()) -> Key:
+        """What a sample of the row is called."""
+        key = self._keys.get((row, extra))
+        if key is None:
             pairs = [pair for pair in (*self._which, *row.labels, *extra) if pair[1]]  # no value, no label
-            last = Sample(row.spec.name, tuple(sorted(pairs)), float(value))
-        elif last.value == value:
-            return last
-        else:
-            last = Sample(last.name, last.labels, float(value))
-        self._last[(row, extra)] = last
-        return last
+            key = self._keys[(row, extra)] = (row.spec.name, tuple(sorted(pairs)))
+        return key
 
     def _tell(self, row: GpuRow, error: Any) -> None:
         if (self.uuid, row, error.value) not in self._told:
