@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vllm_vigil import __version__
+from vllm_vigil.commands import probe_options
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.overlay import Given
 from vllm_vigil.errors import UsageError, VigilError
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         _silence,
         _test_notify,
         _catalogue,
+        _probe,
         _report,
         _demo,
     ):
@@ -214,6 +216,17 @@ def _catalogue(commands: Commands) -> None:
     command.add_argument(
         "--versions", action="store_true", help="instead: which series each release of vLLM can feed, 0.4 to 0.33"
     )
+    command.set_defaults(command=call)
+
+
+def _probe(commands: Commands) -> None:
+    def call(options: argparse.Namespace) -> int:
+        from vllm_vigil.commands.probe import Asked, probe
+
+        return probe(Asked(**{name: getattr(options, name) for name in Asked.__slots__}))
+
+    command = commands.add_parser("probe", help=probe_options.TEXT, description=probe_options.TEXT)
+    probe_options.declare(command)
     command.set_defaults(command=call)
 
 
