@@ -91,8 +91,8 @@ class Board:
         found = self._activity.read(now) if self._activity else ()
         self._active.take([(self._key(row), value) for row, value in found])
         self._instances.take([((each.name, each.labels), each.value) for each in self._read_mig(now)])
-        asked, fields = [each.given for each in self._asked], [each.given for each in self._batches]
-        return self._all.stitch((*asked, *fields, self._active, self._instances))
+        calls, fields = [each.given for each in self._asked], [each.given for each in self._batches]
+        return self._all.stitch((*calls, *fields, self._active, self._instances))
 
     def end(self) -> None:
         """Give back what the driver holds for us."""
