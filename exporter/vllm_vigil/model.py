@@ -172,7 +172,8 @@ class Incident:
 
     `key` never changes; `rule`, `severity`, `title` and `labels` may, when a cause takes over from its consequence.
     `evidence` holds at most five masked lines. `opened` and `updated` are those of the events, `resolved` is None
-    while it is open; all in epoch seconds.
+    while it is open; all in epoch seconds. `fix` is the one line that says what to set to what, "" where only the
+    rule's remedy is known.
     """
 
     key: str
@@ -187,6 +188,7 @@ class Incident:
     count: int = 1
     labels: Labels = ()
     evidence: tuple[str, ...] = ()
+    fix: str = ""
 
 
 class Transition(StrEnum):

@@ -58,6 +58,7 @@ TROUBLE = {
     "count",
     "labels",
     "evidence",
+    "fix",
     "advice",
 }
 

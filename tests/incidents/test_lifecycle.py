@@ -88,7 +88,7 @@ def test_a_cause_takes_over_and_the_key_stays() -> None:
     assert [(OPENED, "engine_dead"), (TAKEN_OVER, "cuda_oom")] == told([first, second])
     assert first.incident.key == second.incident.key
     assert "GPU out of memory (runtime)" == second.incident.title
-    assert (("phase", "runtime"), ("processes", "EngineCore")) == second.incident.labels
+    assert (("cause", "runtime"), ("phase", "runtime"), ("processes", "EngineCore")) == second.incident.labels
     assert ("EngineCore: no memory", "EngineCore: dead") == second.incident.evidence
     assert first.incident.opened == second.incident.opened
 

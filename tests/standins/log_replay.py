@@ -89,6 +89,7 @@ def golden_of(path: Path) -> str:
             "opened": datetime.fromtimestamp(incident.opened, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "resolved_after_seconds": round((incident.resolved or 0) - incident.opened),
             "labels": dict(incident.labels),
+            **({"fix": incident.fix} if incident.fix else {}),
             "evidence_lines": len(incident.evidence),
         }
         for incident in replay(path)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vllm_vigil.app.alert_half import AlertHalf, Parts
 from vllm_vigil.app.metrics_half import MetricsHalf
 from vllm_vigil.app.numbers import numbers
+from vllm_vigil.app.surroundings import surroundings
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.settings import Config
 from vllm_vigil.events.detector import Detector
@@ -27,6 +28,7 @@ from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import merge
 from vllm_vigil.incidents.told import RULE as TOLD
 from vllm_vigil.incidents.told import Heard, Told
+from vllm_vigil.incidents.triage import Surroundings
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
@@ -64,7 +66,7 @@ class Round:
         self._telemetry = telemetry
         self.store = store
         self.rules = merge(config.rules)
-        self.incidents = Incidents(self.rules)
+        self.incidents = Incidents(self.rules, self._around)
         logs = {server.server: server.logs for server in config.vllm}
         self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin)
         self.outbox = Outbox(store, config.notify, clock, self.wake, self._numbers)
@@ -169,6 +171,9 @@ class Round:
         """What the server's last readings said, for the message on an incident of it."""
         return numbers(self.metrics.snapshot, incident.server)
 
+    def _around(self, server: str, fields: Mapping[str, str]) -> Surroundings:
+        return surroundings(self.metrics.snapshot, server, fields)
+
     def _changed(self) -> None:
         for member in self.members:
             member.wake()
@@ -178,7 +183,7 @@ class Round:
         now, lasts = self._clock.wall(), self.config.alertmanager.lasts_seconds
         over = [each for each in self.store.recent_incidents(RECENT) if now - ENDED_SECONDS < (each.resolved or 0)]
         return [
-            alert_of(incident, now, lasts, self.remedy(incident.rule))
+            alert_of(incident, now, lasts, incident.fix or self.remedy(incident.rule))
             for incident in (*self.incidents.open(), *over)
             if incident.rule != TOLD
         ]

@@ -127,6 +127,7 @@ def _of_incident(incident: Incident) -> dict[str, Any]:
         "resolved": None if incident.resolved is None else moment(incident.resolved),
         "title": mask(incident.title),
         "labels": dict(incident.labels),
+        "fix": mask(incident.fix),
         "evidence": list(incident.evidence),
     }
 
@@ -141,7 +142,8 @@ def _as_text(facts: dict[str, Any]) -> str:
     end = f"resolved {facts['resolved']}" if facts["resolved"] else "open at the end of the log"
     what = f"{facts['title']} (x{facts['count']})"
     head = f"{facts['opened']}  INCIDENT  {facts['rule']:<20} {facts['severity']}, {what}, {end}  {facts['key']}"
-    return "\n".join((head, *(f"    {line}" for line in facts["evidence"])))
+    fix = [f"    fix: {facts['fix']}"] if facts["fix"] else []
+    return "\n".join((head, *fix, *(f"    {line}" for line in facts["evidence"])))
 
 
 def _counted(counts: Counter[str], *, raised: bool) -> str:

@@ -39,7 +39,7 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
         return int(incident.resolved is None)
     print(_line(incident))
     print(f"  rule {incident.rule}, last seen {moment(incident.updated)}")
-    for name, value in incident.labels:
+    for name, value in (*incident.labels, *((("fix", incident.fix),) if incident.fix else ())):
         print(f"  {name}: {mask(value)}")
     for word in words:
         print("  told  " + "  ".join(str(value) for value in _word(word).values()))

@@ -1141,6 +1141,18 @@ LIFE = (
         near_misses=(_PROMPT.format("args: Namespace("),),
     ),
     Pattern(
+        id="kv_memory_short",  # told just before the start fails: by how much
+        rule="",
+        literals=("Available KV cache memory: -",),
+        levels=ANY,
+        regex=_RX(r"^Available KV cache memory: -(?P<short>[\d.]{1,12}) GiB"),
+        examples=("(Worker pid=355) INFO 11-21 03:09:30 [gpu_worker.py:440] Available KV cache memory: -2.81 GiB",),
+        near_misses=(
+            "(Worker pid=355) INFO 11-21 03:09:30 [gpu_worker.py:440] Available KV cache memory: 10.78 GiB",
+            _PROMPT.format("Available KV cache memory: -2.81 GiB"),
+        ),
+    ),
+    Pattern(
         id="engine_starting",
         rule="",
         literals=("Initializing a",),

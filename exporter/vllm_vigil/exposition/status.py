@@ -137,7 +137,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One incident as people read it; `advice` says what to do. Times in epoch seconds."""
+    """One incident as people read it; `advice` says what to do: its `fix`, if one is known. Times in epoch seconds."""
 
     key: str
     rule: str
@@ -151,6 +151,7 @@ class Trouble:
     labels: dict[str, str]
     evidence: tuple[str, ...]
     advice: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,8 @@ def _trouble(incident: Incident, sidecar: Sidecar) -> Trouble:
         count=incident.count,
         labels={name: mask(value) for name, value in incident.labels},
         evidence=tuple(mask(line) for line in incident.evidence),
-        advice=sidecar.advice(incident.rule),
+        advice=mask(incident.fix) or sidecar.advice(incident.rule),
+        fix=mask(incident.fix),
     )
 
 

@@ -50,6 +50,7 @@ class Held:
             updated=max(old.updated, sign.at),
             count=old.count + int(own and (sign.rule.count > 1 or again)),
             labels=known,
+            fix=old.fix or (sign.fix if own else ""),
             evidence=old.evidence if len(old.evidence) >= MAX_EVIDENCE else _unique(*old.evidence, sign.line),
         )
         if own:
@@ -71,6 +72,7 @@ class Held:
             count=1,
             labels=_joined((*sign.labels, *kept), sign.process),
             evidence=_unique(sign.line, *old.evidence),
+            fix=sign.fix,
         )
         return self.incident
 
@@ -90,6 +92,7 @@ def opened(sign: Sign, count: int, led_here: Iterable[str], *, flapping: bool) -
         count=count,
         labels=known,
         evidence=_unique(sign.line, *led_here),
+        fix=sign.fix,
     )
     return Held(incident, sign.group, sign.at)
 

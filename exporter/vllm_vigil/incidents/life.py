@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vllm_vigil.incidents.rules import Rule
+from vllm_vigil.incidents.said import settings, size
 from vllm_vigil.incidents.sign import Sign
+from vllm_vigil.model import Event
 
 HEALTHY_SECONDS = 300.0
 STARTING_SECONDS = 1800.0
@@ -18,7 +20,10 @@ RECENT = 5
 
 @dataclass(slots=True)
 class Life:
-    """One server. `recent` are the signs that did not open anything yet: rule, time, line."""
+    """One server. `recent` are the signs that did not open anything yet: rule, time, line.
+
+    `settings` are the numbers among the arguments of its last start, and by how much its memory was short then.
+    """
 
     starts: list[float] = field(default_factory=list)
     started_at: float | None = None
@@ -28,6 +33,7 @@ class Life:
     stopped: bool = False
     served_at: float | None = None
     serving_since: float | None = None
+    settings: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[str, float, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def start(self, at: float, window_seconds: float) -> int:
@@ -38,6 +44,14 @@ class Life:
         self.starts = [*(start for start in self.starts if start >= at - window_seconds), at][-100:]
         self.started_at, self.ready_at, self.trouble_at, self.stopped = at, None, None, False
         return len(self.starts)
+
+    def learn(self, event: Event) -> None:
+        """What its log says of its settings, for when its memory runs out."""
+        if event.kind == "server_started":
+            self.settings = settings(event.record.message)
+        elif event.kind == "kv_memory_short":
+            short = size(f"{event.fields.get('short', '')} GiB") or 0.0
+            self.settings["short_bytes"] = max(short, self.settings.get("short_bytes", 0.0))
 
     def ready(self, at: float) -> None:
         """It answers requests from now on."""

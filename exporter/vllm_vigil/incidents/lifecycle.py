@@ -19,16 +19,8 @@ from vllm_vigil.incidents.held import FOLD_SECONDS, UNCONFIRMED_SECONDS, Held, o
 from vllm_vigil.incidents.life import Life
 from vllm_vigil.incidents.rules import Rule
 from vllm_vigil.incidents.sign import Sign, of_event, of_finding
-from vllm_vigil.model import (
-    Change,
-    Event,
-    Finding,
-    Incident,
-    IncidentState,
-    Severity,
-    Transition,
-    labels,
-)
+from vllm_vigil.incidents.triage import Look, Surroundings, around
+from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Severity, Transition, labels
 
 MAX_OPEN_PER_RULE = 20  # templates of errors can be many; beyond this they count for the newest
 
@@ -39,8 +31,9 @@ STARTED, READY, STOPPING = "server_started", "server_ready", "server_stopping"
 class Incidents:
     """Every incident that is open, and what may become one."""
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], look: Look = lambda _server, _fields: Surroundings()) -> None:
         self._rules = rules
+        self._look = look
         self._open: dict[str, Held] = {}
         self._windows = Windows()
         self._flaps = Flaps()
@@ -52,6 +45,7 @@ class Incidents:
     def observe(self, event: Event) -> list[Change]:
         """Judge one event."""
         life = self._life(event.server)
+        life.learn(event)
         if event.record.old:
             return self._warm(event, life)
         if event.kind == READY:
@@ -63,7 +57,9 @@ class Incidents:
         rule = self._rules.get(event.rule)
         if rule is None or not rule.enabled or life.explains(rule, event.at, found=False):
             return []
-        return self._admit(of_event(event, rule), counted=True)[1]
+        facts = {**event.fields, "process": event.record.process}
+        beside = around(self._look, rule.id, event.server, facts, life.settings)
+        return self._admit(of_event(event, rule, beside), counted=True)[1]
 
     def _warm(self, event: Event, life: Life) -> list[Change]:
         """What stood in a log before it was first seen counts towards what comes, and opens nothing itself."""
@@ -84,7 +80,8 @@ class Incidents:
         rule = self._rules.get(finding.rule)
         if rule is None or not rule.enabled:
             return []
-        sign = of_finding(finding, rule)
+        beside = around(self._look, rule.id, finding.server, {}, self._life(finding.server).settings)
+        sign = of_finding(finding, rule, beside)
         name = (rule.id, sign.group)
         dismissed = self._dismissed.pop((sign.server, *name), None) is not None
         if dismissed and finding.holds:

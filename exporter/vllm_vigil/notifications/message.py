@@ -25,6 +25,7 @@ BODY_LIMIT = 1_700
 """Characters, so that title and body together fit Discord's 2,000; PagerDuty's 1,024 cut off evidence first."""
 FACTS_LIMIT = 500
 """Characters of rule and labels, so that many labels do not push out what to do and the key."""
+FIX_LIMIT = 300
 OVER = frozenset({Reason.RESOLVED, Reason.PASSED})
 
 
@@ -78,7 +79,7 @@ def compose(notification: Notification, now: float, style: Style) -> Message:
         *_what(notification, now, words),
         _cut(", ".join(_numbers(notification, words)), FACTS_LIMIT),
         words["note"].format(note=_safe(notification.note, 300)) if notification.note else "",
-        words["do"].format(remedy=first) if not over and (first := style.remedy(incident.rule)) else "",
+        words["do"].format(remedy=first) if not over and (first := _first(incident, style)) else "",
         *(words[name].format(url=url) for name, url in links),
         words["key"].format(key=_safe(incident.key, 255), attempt=notification.attempts + 1),
     ]
@@ -96,6 +97,11 @@ def compose(notification: Notification, now: float, style: Style) -> Message:
 def _heading(notification: Notification, words: Mapping[str, str]) -> str:
     severity = words[notification.incident.severity]
     return words[notification.reason].format(severity=severity)
+
+
+def _first(incident: Incident, style: Style) -> str:
+    """The line for just this incident, else what its rule says."""
+    return _safe(incident.fix, FIX_LIMIT) or style.remedy(incident.rule)
 
 
 def _kind(notification: Notification) -> Kind:
