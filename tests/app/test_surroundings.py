@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vllm_vigil.app.surroundings import surroundings
-from vllm_vigil.incidents.triage import Surroundings
+from vllm_vigil.incidents.shortage import Surroundings
 from vllm_vigil.model import Point, Series, Snapshot, labels
 
 GIB = 2.0**30

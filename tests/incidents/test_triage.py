@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from standins.log_replay import events_of, incidents_of, records_of
 from vllm_vigil.incidents.rules import RULES, RuleSettings, merge
+from vllm_vigil.incidents.shortage import GIB, Surroundings, Triage
 from vllm_vigil.incidents.sign import of_event
-from vllm_vigil.incidents.triage import GIB, Surroundings, Triage, triage
+from vllm_vigil.incidents.triage import triage
 
 
 def oom(

@@ -26,9 +26,9 @@ from vllm_vigil.events.times import zone
 from vllm_vigil.incidents.alertmanager import alert_of
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import merge
+from vllm_vigil.incidents.shortage import Surroundings
 from vllm_vigil.incidents.told import RULE as TOLD
 from vllm_vigil.incidents.told import Heard, Told
-from vllm_vigil.incidents.triage import Surroundings
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch

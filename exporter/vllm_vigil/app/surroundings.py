@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vllm_vigil.incidents.said import known_settings
-from vllm_vigil.incidents.triage import Surroundings
+from vllm_vigil.incidents.shortage import Surroundings
 from vllm_vigil.model import Point, Snapshot
 
 Labels = Mapping[str, str]

@@ -18,8 +18,9 @@ from vllm_vigil.incidents.flaps import QUIET_SECONDS, Flaps
 from vllm_vigil.incidents.held import FOLD_SECONDS, UNCONFIRMED_SECONDS, Held, opened
 from vllm_vigil.incidents.life import Life
 from vllm_vigil.incidents.rules import Rule
+from vllm_vigil.incidents.shortage import Look, Surroundings
 from vllm_vigil.incidents.sign import Sign, of_event, of_finding
-from vllm_vigil.incidents.triage import Look, Surroundings, around
+from vllm_vigil.incidents.triage import around
 from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Severity, Transition, labels
 
 MAX_OPEN_PER_RULE = 20  # templates of errors can be many; beyond this they count for the newest

@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass
 
 from vllm_vigil.incidents.rules import MINUTE, RULES, Rule
-from vllm_vigil.incidents.triage import Surroundings, triage
+from vllm_vigil.incidents.shortage import Surroundings
+from vllm_vigil.incidents.triage import triage
 from vllm_vigil.model import Event, Finding, Labels, Record, Severity, labels
 from vllm_vigil.redact import mask
 
