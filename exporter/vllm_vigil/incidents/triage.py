@@ -95,7 +95,7 @@ def _length(fields: Mapping[str, str], text: str) -> int:
 
 
 def _round_length(tokens: float) -> int:
-    step = 1024 if tokens >= 8192 else 256 if tokens >= 1024 else 16
+    step = 1024 if tokens >= 8192 else 256 if tokens >= 2048 else 16
     return int(tokens // step) * step
 
 
