@@ -29,14 +29,14 @@ ALWAYS = {"prometheus", "alertmanager", "grafana", "loki", "alloy", "node-export
 AS_ROOT = {"promtail", "dcgm-exporter"}  # each says why, beside its `cap_add`
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [str(word) for word in command],
         capture_output=True,
         text=True,
         check=False,
-        cwd=cwd,
+        cwd=ROOT,
         env=os.environ | environment,
         timeout=60,
     )
