@@ -6,5 +6,6 @@ numbers, families, page     counts -> the text of vLLM's /metrics
 gpus        how busy the engines are -> what NVML would answer, as a machine file
 log         what vLLM writes when it starts, serves, hangs, crashes
 vllm, stage one server; all of them with their GPUs, moved on by seconds that are an argument
+processes   their processes and connections, as a /proc tree
 front, play the HTTP side; the play in real time
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vllm_vigil.demo.front import Port
+from vllm_vigil.demo.processes import ProcTree
 from vllm_vigil.demo.script import Scene
 from vllm_vigil.demo.stage import Stage
 
@@ -20,6 +21,7 @@ CONFIG = """\
 vllm:
 {servers}
 gpu: {{machine: {directory}/machine.txt}}
+host: {{proc: {directory}/proc}}
 zone: UTC
 """
 SERVER = """\
@@ -35,6 +37,7 @@ class Play:
 
     def __init__(self, directory: Path, port: int, seed: int = 7) -> None:
         self._directory = directory
+        self._processes: ProcTree | None = None
         self._stage = Stage(directory, seed, tells_each=True)
         self.ports = {
             name: Port(port + number if port else 0, server)
@@ -52,6 +55,8 @@ class Play:
         servers = "".join(
             SERVER.format(name=name, port=port.port, directory=self._directory) for name, port in self.ports.items()
         )
+        self._processes = ProcTree(self._directory / "proc", {name: port.port for name, port in self.ports.items()})
+        self._processes.begin()
         config = self._directory / "vigil.yaml"
         config.write_text(CONFIG.format(servers=servers, directory=self._directory), encoding="utf-8")
         return config
@@ -67,7 +72,7 @@ class Play:
             for _ in range(max(1, round(scene.seconds / STEP_SECONDS))):
                 now += STEP_SECONDS
                 self._stage.live(now, STEP_SECONDS, scene)
-                self._show()
+                self._show(now)
                 pause(max(0.0, now - time.time()) if pause is time.sleep else STEP_SECONDS)
 
     def end(self) -> None:
@@ -75,7 +80,7 @@ class Play:
         for port in self.ports.values():
             port.shut()
 
-    def _show(self) -> None:
+    def _show(self, now: float) -> None:
         for name, port in self.ports.items():
             server = self._stage.servers[name]
             if server.is_open:
@@ -83,6 +88,8 @@ class Play:
                 port.open()
             else:
                 port.shut()
+        if self._processes is not None:
+            self._processes.show(self._stage.servers.values(), now)
         self._show_machine()
 
     def _show_machine(self) -> None:

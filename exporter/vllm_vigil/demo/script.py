@@ -32,7 +32,8 @@ class Act:
     """One server during a scene. `engine` is the only one that hangs, None for all.
 
     `answers` and `prompts` say how many times longer than usual those are, `errors` how many requests a second are
-    answered with 500, `slow` how many times slower the engine is.
+    answered with 500, `slow` how many times slower the engine is, `leak` by how many bytes
+    a second the API server grows.
     """
 
     mood: Mood = Mood.SERVING
@@ -41,6 +42,7 @@ class Act:
     prompts: float = 1.0
     errors: float = 0.0
     slow: float = 1.0
+    leak: float = 0.0
     log: str = ""
     engine: int | None = None
 
@@ -49,7 +51,8 @@ class Act:
 class Scene:
     """So many seconds in which every server plays its act; one without an act goes on with its usual traffic.
 
-    `hot` and `lost` name GPUs; `xids` are reported when the scene begins, as (GPU, number).
+    `hot` and `lost` name GPUs; `xids` are reported when the scene begins, as (GPU, number). Without `driver`
+    NVML is gone, without `watched` the sidecar is down: both are for the simulation of the tests.
     """
 
     title: str
@@ -58,6 +61,8 @@ class Scene:
     hot: frozenset[int] = frozenset()
     lost: frozenset[int] = frozenset()
     xids: tuple[tuple[int, int], ...] = ()
+    driver: bool = True
+    watched: bool = True
 
 
 def only(**acts: Act) -> Mapping[str, Act]:

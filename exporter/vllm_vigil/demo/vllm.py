@@ -37,6 +37,8 @@ class Vllm:
     engines: list[Engine] = field(default_factory=list)
     mood: Mood = Mood.DOWN
     tells_each: bool = False
+    started: float = 0.0
+    grown_bytes: int = 0
     _front: Front | None = None
     _page: Page | None = None
     _figures: dict[int, tuple[float, float, float]] = field(default_factory=dict)
@@ -55,6 +57,11 @@ class Vllm:
     def health(self) -> int:
         """The status of /health, which says 200 to a hang."""
         return 503 if self.mood is Mood.DEAD else 200
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether its processes are there."""
+        return self.mood is not Mood.DOWN
 
     @property
     def answers(self) -> bool:
@@ -89,9 +96,12 @@ class Vllm:
 
     def enter(self, act: Act, now: float) -> None:
         """A scene begins."""
+        before, self.mood = self.mood, act.mood
+        if before is Mood.DOWN and act.mood is not Mood.DOWN:
+            self.started, self.grown_bytes = now, 0
+            self.log.pid += 37
         if act.log:
             self.log.turn(act.log, now)
-        before, self.mood = self.mood, act.mood
         if act.mood in AWAY:
             self._end()
         elif not self.engines:
@@ -115,12 +125,12 @@ class Vllm:
                     engine.step(now, seconds, slow)
             self._fail(act.errors * seconds, now)
             self._write(now, seconds)
+            self.grown_bytes += int(act.leak * seconds)
         self._warm(seconds)
 
     # --- starts and ends
 
     def _start(self, now: float) -> None:
-        self.log.pid += 37
         self._front = Front(now)
         self.engines = [Engine(self.model, self._front, self.chance, now) for _ in self.gpus]
         numbers = [engine.numbers for engine in self.engines]
