@@ -1,1 +1,1 @@
-"""What of alert_rules/ is written by a program: rules of one shape (objectives, raw names), links, the table of alerts."""
+"""What of alert_rules/ a program writes: rules of one shape (objectives, raw names), links, the table of alerts."""

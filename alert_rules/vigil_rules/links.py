@@ -1,7 +1,7 @@
 """The two links of every alert: its runbook, and the panel that shows the trouble.
 
-Rules are written without them. `stamped` puts them in, in place: the runbook is named after the alert, the panel is looked
-up by its title in dashboards/panels.json, so that a panel that is renamed or dropped fails `scripts/rules --check`.
+Rules are written without them. `stamped` puts them in, in place: the runbook is named after the alert, the panel is
+looked up by its title in dashboards/panels.json, so that one that is renamed or dropped fails `scripts/rules --check`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from vigil_rules.panels import PANEL_OF_ALERT, PANEL_OF_COMPONENT
+
 RUNBOOKS = "https://github.com/vllm-vigil/vllm-vigil/blob/main/docs/runbooks/"
 """Where the runbooks stand; a site that keeps its own changes this one line and runs scripts/rules."""
 
 PANELS = Path(__file__).parents[2] / "dashboards" / "panels.json"
-
-PANEL_OF_COMPONENT = {
-    "server": "State of each engine",
-    "engine": "State of each engine",
-    "latency": "Time to first token",
-    "queue": "Running and waiting",
-    "kv-cache": "KV cache, fullest",
-    "gpu": "GPU busy",
-    "host": "State of each engine",
-    "sidecar": "Open incidents",
-    "logs": "Open incidents",
-    "delivery": "Open incidents",
-    "monitoring": "Open incidents",
-}
-"""Where alerts of a component lead, unless they have a better place."""
-
-PANEL_OF_ALERT: dict[str, str] = {}
 
 SELECTED_BY = ("server", "model_name", "gpu")
 """Template variables of the boards that a link sets, as far as the alert's text names the label."""

@@ -1,8 +1,8 @@
 """dcgm-exporter's names -> raw/dcgm.yml: our GPU series, recorded from both of its vocabularies.
 
 Release 4.9.0 took DCGM 4.7's names for 23 fields and changed the unit of eleven: MHz became hertz, millijoules joules,
-percent a ratio, MiB bytes. A site in the middle of an upgrade has both. The label `Hostname` became `hostname` in 4.8.3;
-neither is used here.
+percent a ratio, MiB bytes. A site in the middle of an upgrade has both. The label `Hostname` became `hostname` in
+4.8.3; neither is used here.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ ROWS = (
 HEAD = """\
 Generated from alert_rules/vigil_rules/raw_dcgm.py by scripts/rules.
 
-For sites without the sidecar: dcgm-exporter's fields, in the names and units before and since its release 4.9.0, recorded
-as the series that all other rules are written in. dcgm-exporter is a target whose job has `dcgm` in its name.
+For sites without the sidecar: dcgm-exporter's fields, in the names and units before and since its release 4.9.0,
+recorded as the series that all other rules are written in. dcgm-exporter is a target whose job has `dcgm` in its name.
 
 job becomes `raw`, instance the host without its port, so that GPUs and engines of one host meet. Its defaults leave out
 ECC, throttling times and PCIe width: what is not collected stays absent, and its alerts silent."""
@@ -130,11 +130,17 @@ def _info() -> Record:
 def _xids() -> Iterator[Record]:
     expr = (
         "time() + 0 * "
-        + _by_gpu("increase(DCGM_EXP_XID_ERRORS_TOTAL[2m]) > 0", "xid")
+        + _by_gpu(
+            "increase(DCGM_EXP_XID_ERRORS_TOTAL[2m]) > 0\n"
+            "or (DCGM_EXP_XID_ERRORS_TOTAL > 0 unless DCGM_EXP_XID_ERRORS_TOTAL offset 2m)",
+            "xid",
+        )
         + "\nor\ntime() + 0 * "
         + _by_gpu(
             "(\n"
-            '  count_values by (job, instance, gpu, UUID) ("xid", DCGM_FI_DEV_XID_ERROR > 0 or DCGM_FI_DEV_XID_ERRORS > 0)\n'
+            "  count_values by (job, instance, gpu, UUID) (\n"
+            '    "xid", DCGM_FI_DEV_XID_ERROR > 0 or DCGM_FI_DEV_XID_ERRORS > 0\n'
+            "  )\n"
             "  and on (job, instance, gpu, UUID)\n"
             "  (changes(DCGM_FI_DEV_XID_ERROR[2m]) > 0 or changes(DCGM_FI_DEV_XID_ERRORS[2m]) > 0)\n"
             ")",
@@ -142,8 +148,9 @@ def _xids() -> Iterator[Record]:
         )
     )
     comment = (
-        "An XID is an event. DCGM_EXP_XID_ERRORS_TOTAL (4.8.3 and later, to be switched on) counts them; the default field only\n"
-        "shows the last one, for ever: it is the moment of its change that counts, and the same XID again is not seen."
+        "An XID is an event. DCGM_EXP_XID_ERRORS_TOTAL (4.8.3 and later, to be switched on) counts them, and is born\n"
+        "with the first. The default field shows the last one for ever: the moment of its change counts, and the same\n"
+        "XID again is not seen."
     )
     yield Record("gpu_xid_last_seen_timestamp_seconds", expr, RAW, comment)
 

@@ -14,24 +14,42 @@ from vllm_vigil.series.vllm import VLLM_ROWS, VllmRow
 RAW = {"job": "raw"}
 """The job of every series recorded here: sources of different jobs meet in one."""
 
-WANTED = """
-    llm_requests_running llm_requests_waiting llm_kv_cache_usage_ratio
-    llm_prompt_tokens_total llm_generation_tokens_total llm_requests_finished_total llm_preemptions_total
-    llm_prefix_cache_queries_total llm_prefix_cache_hits_total llm_engine_steps_total
-    llm_time_to_first_token_seconds llm_inter_token_latency_seconds llm_e2e_request_latency_seconds
-    llm_request_queue_time_seconds llm_request_generation_tokens
-    llm_admission_rejections_total llm_corrupted_requests_total
-    llm_spec_decode_drafts_total llm_spec_decode_accepted_tokens_total
-    llm_nixl_failed_transfers_total llm_nixl_expired_requests_total
-    llm_mooncake_failed_transfers_total llm_mooncake_expired_requests_total
-    llm_kv_offload_allocation_failures_total llm_kv_offload_tier_promotion_failures_total
-    llm_kv_offload_tier_cascade_failures_total
-""".split()
+WANTED = [
+    "llm_requests_running",
+    "llm_requests_waiting",
+    "llm_kv_cache_usage_ratio",
+    "llm_prompt_tokens_total",
+    "llm_generation_tokens_total",
+    "llm_requests_finished_total",
+    "llm_preemptions_total",
+    "llm_prefix_cache_queries_total",
+    "llm_prefix_cache_hits_total",
+    "llm_engine_steps_total",
+    "llm_time_to_first_token_seconds",
+    "llm_inter_token_latency_seconds",
+    "llm_e2e_request_latency_seconds",
+    "llm_request_queue_time_seconds",
+    "llm_request_generation_tokens",
+    "llm_admission_rejections_total",
+    "llm_corrupted_requests_total",
+    "llm_spec_decode_drafts_total",
+    "llm_spec_decode_accepted_tokens_total",
+    "llm_nixl_failed_transfers_total",
+    "llm_nixl_expired_requests_total",
+    "llm_mooncake_failed_transfers_total",
+    "llm_mooncake_expired_requests_total",
+    "llm_kv_offload_allocation_failures_total",
+    "llm_kv_offload_tier_promotion_failures_total",
+    "llm_kv_offload_tier_cascade_failures_total",
+]
 """What the alerts and records read. Of histograms the buckets and the count: nothing here takes a mean."""
 
-OF_ANY_PROGRAM = """
-    llm_http_requests_total llm_server_start_time_seconds llm_server_open_fds llm_server_max_fds
-""".split()
+OF_ANY_PROGRAM = [
+    "llm_http_requests_total",
+    "llm_server_start_time_seconds",
+    "llm_server_open_fds",
+    "llm_server_max_fds",
+]
 """The same, under names that other programs export too: only of targets that are a vLLM."""
 
 HEAD = """\
@@ -135,8 +153,8 @@ def _states() -> Iterator[Record]:
         f'and on ({ENGINE}) (max by ({ENGINE}) (increase(llm_generation_tokens_total{{job="raw"}}[5m])) == 0)\n'
         f'unless on ({ENGINE}) (max by ({ENGINE}) (increase(llm_engine_steps_total{{job="raw"}}[5m])) > 0)',
         {**RAW, "state": "stalled"},
-        "Requests have run for five minutes, and neither tokens nor steps have come of it. Gauges that mass aborts have left\n"
-        "behind look the same (vLLM #22545): only a probe tells them apart.",
+        "Requests have run for five minutes, and neither tokens nor steps have come of it. Gauges that mass aborts\n"
+        "have left behind look the same (vLLM #22545): only a probe tells them apart.",
     )
     yield Record(
         "llm_engine_state",

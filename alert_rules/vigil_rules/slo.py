@@ -1,8 +1,8 @@
 """Four promises -> slo.yml: burn rates over seven windows, two alerts a promise, what is left of each budget.
 
-The method is that of Google's SRE workbook ("multi-window, multi-burn-rate"): a page when a thirtieth of a month's budget
-is burnt within an hour or a twentieth within six, a ticket when a tenth is within a day or within three. The short window
-of each pair ends the alert soon after the trouble.
+The method is that of Google's SRE workbook ("multi-window, multi-burn-rate"): a page when a fiftieth of a month's
+budget is burnt within an hour or a twentieth within six, a ticket when a tenth is within a day or within three. The
+short window of each pair ends the alert soon after the trouble.
 """
 
 from __future__ import annotations
@@ -128,14 +128,15 @@ PROMISES = (
 HEAD = """\
 Generated from alert_rules/vigil_rules/slo.py by scripts/rules; objectives of your own: docs/slo.md.
 
-Are promises kept? 99 % of the requests get their first token within 1 s, 99 % of the tokens come within 100 ms, 99 % of the
-requests end within 30 s, and 99.9 % are not answered with 5xx. A bound must be one of the bounds of vLLM's buckets.
+Are promises kept? 99 % of the requests get their first token within 1 s, 99 % of the tokens come within 100 ms, 99 %
+of the requests end within 30 s, and 99.9 % are not answered with 5xx. A bound must be one of those of vLLM's buckets.
 
   page   2 % of a month's budget burnt in 1 h, or 5 % in 6 h      the share that fails is 14.4 or 6 times what may
   ticket 10 % in a day, or 10 % in 3 days                         3 times, or as much as may
 
-A share alone says little at night: fewer than 10 failures in the long window never alert. A server that is down answers
-nothing, and is not in these shares: availability.yml pages for it, server_model:llm_engine_serving:avg30d counts it."""
+A share alone says little at night: fewer than 10 failures in the long window never alert. A server that is down
+answers nothing, and is not in these shares: availability.yml pages for it, and it counts in
+server_model:llm_engine_serving:avg30d."""
 
 
 def text() -> str:
@@ -166,7 +167,8 @@ def _alerts(promise: Promise) -> Iterator[Alert]:
         "2m",
         {"severity": "critical", "component": component},
         f"{{{{ $value | humanizePercentage }}}} of {promise.failed} at {promise.who}.",
-        f"At this rate the month's error budget ({promise.budget * 100:g} %) is gone within days. First: {promise.first}.",
+        f"At this rate the month's error budget ({promise.budget * 100:g} %) is gone within days. "
+        f"First: {promise.first}.",
         keep="5m",
     )
     yield Alert(
@@ -193,7 +195,8 @@ def _guard() -> Group:
     missing = "\nor\n".join(
         f"label_replace(\n"
         f"  group by ({promise.labels}) ({promise.series}_count)\n"
-        f'    unless on ({promise.labels}) group by ({promise.labels}) ({promise.series}_bucket{{le="{promise.le}"}}),\n'
+        f"    unless on ({promise.labels})\n"
+        f'      group by ({promise.labels}) ({promise.series}_bucket{{le="{promise.le}"}}),\n'
         f'  "objective", "{promise.name} within {promise.le} s", "", ""\n'
         f")"
         for promise in PROMISES

@@ -13,8 +13,9 @@ from vigil_rules.links import RUNBOOKS
 HEAD = """\
 # Alerts and recorded series
 
-Generated from `alert_rules/` by `scripts/rules`. {alerts} alerts, of which {critical} page, and {records} recorded series; each has a
-unit test ([tests/shipped/rules](../tests/shipped/rules)). They hold on Prometheus 2.42 and later, 3 included.
+Generated from `alert_rules/` by `scripts/rules`. {alerts} alerts, of which {critical} page, and {records} recorded
+series; each has a unit test ([tests/shipped/rules](../tests/shipped/rules)). They hold on Prometheus 2.42 and later, 3
+included.
 
 ## Load them
 
@@ -28,8 +29,8 @@ unit test ([tests/shipped/rules](../tests/shipped/rules)). They hold on Promethe
        static_configs: [{{targets: ["gpu-1:9877"]}}]
    ```
 
-3. `alert_rules/alertmanager.yml` routes them: critical to PagerDuty and Slack, again every 30 minutes; warning to Slack, again every
-   2 hours; info to a channel of its own. Secrets are files; the templates lie in `alert_rules/templates/`.
+3. `alert_rules/alertmanager/alertmanager.yml` routes them: critical to PagerDuty and Slack, again every 30 minutes;
+   warning to Slack, again every 2 hours; info to a channel of its own. Secrets are files, templates lie beside it.
 
 Without the sidecar, load `alert_rules/raw/` beside them: it gives vLLM's and dcgm-exporter's own names ours
 ([below](#without-the-sidecar)).
@@ -43,17 +44,18 @@ Without the sidecar, load `alert_rules/raw/` beside them: it gives vLLM's and dc
 | info | Has a channel of its own. The classic thresholds that are often no trouble are here. |
 | none | The Watchdog, which always fires. |
 
-The thresholds of the field that are the same for a chat bot and for a batch (p95 over 8 s, memory over 90 %, queue over 10) never page:
-what pages for slowness is the error budget of an objective (`slo.yml`).
+The thresholds of the field that are the same for a chat bot and for a batch (p95 over 8 s, memory over 90 %, queue
+over 10) never page: what pages for slowness is the error budget of an objective (`slo.yml`).
 """
 
 RAW = """\
 ## Without the sidecar
 
-`alert_rules/raw/vllm.yml` and `raw/dcgm.yml` record our series from vLLM's own names (every spelling since 0.2.3, V0 and V1, Ray's
-too) and from dcgm-exporter's (before and after 4.9.0 renamed its fields and changed their units); `raw/targets.yml` watches those
-targets. The alerts above are then loaded unchanged. `job` becomes `raw`, `instance` the host without its port (so that GPUs and engines of one host meet), `server`
-the scraped address. Load it where there is no sidecar, or you will hear of everything twice.
+`alert_rules/raw/vllm.yml` and `raw/dcgm.yml` record our series from vLLM's own names (every spelling since 0.2.3, V0
+and V1, Ray's too) and from dcgm-exporter's (before and after 4.9.0 renamed its fields and changed their units);
+`raw/targets.yml` watches those targets. The alerts above are then loaded unchanged. `job` becomes `raw`, `instance` the
+host without its port (so that GPUs and engines of one host meet), `server` the scraped address. Load it where there is
+no sidecar, or you will hear of everything twice.
 
 These are silent without the sidecar, because only it knows:
 
@@ -94,8 +96,8 @@ def _about(path: Path) -> str:
 
 def _alert_table(rules: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        f"| [{rule['alert']}]({RUNBOOKS}{rule['alert']}.md) | {rule['labels']['severity']} | {_words(rule['annotations']['summary'])} "
-        f"| {rule['for']} |"
+        f"| [{rule['alert']}]({RUNBOOKS}{rule['alert']}.md) | {rule['labels']['severity']} "
+        f"| {_words(rule['annotations']['summary'])} | {rule['for']} |"
         for rule in rules
     ]
     return (

@@ -1,4 +1,4 @@
-"""alert_rules/: what is generated is up to date, promtool and Prometheus 3's grammar accept it, every rule does what it says."""
+"""alert_rules/: generated parts are up to date, promtool and Prometheus 3 read them, every rule does what it says."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from standins.promtool import Rule, cases_of, promtool, rules_of, unit_test
 from standins.promql import names
+from standins.promtool import Case, Rule, cases_of, promtool, rules_of, try_case
 from standins.shipped import ROOT, known_metrics
 from vigil_boards.scope import AGREED
 from vigil_rules.__main__ import FILES, LAYER, TARGETS, documents, sources
@@ -22,7 +22,8 @@ RULES = rules_of(FILES)
 ALERTS = {rule["alert"]: rule for rule in rules_of((*FILES, TARGETS)) if "alert" in rule}
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 PANELS = ROOT / "dashboards" / "panels.json"
-CASES = sorted(Path(__file__).with_name("rules").glob("*.yml"))
+RULES_BELOW_RAW = rules_of((*LAYER, TARGETS, *FILES))
+CASES = [(path, case) for path in sorted(Path(__file__).with_name("rules").glob("*.yml")) for case in cases_of(path)]
 OF_THE_STACK = re.compile(r"(?:prometheus|alertmanager|loki_write|promtail)_")
 
 EVERY_FILE = pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))
@@ -53,13 +54,10 @@ def test_prometheus_3_reads_every_expression(path: Path) -> None:
         promql_parser.parse(rule["expr"])
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_each_rule_does_what_its_cases_say(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "case"), CASES, ids=[f"{path.stem}: {case['case']}" for path, case in CASES])
+def test_each_rule_does_what_its_cases_say(path: Path, case: Case, tmp_path: Path) -> None:
     """Fires on its trouble and not before, with exact labels and words; records have exact values."""
-    files = (*LAYER, TARGETS, *FILES) if path.stem.startswith("raw") else FILES
-    test = tmp_path / path.name
-    test.write_text(unit_test(cases_of(path), files))
-    promtool("test", "rules", str(test))
+    try_case(case, RULES_BELOW_RAW if path.stem.startswith("raw") else RULES, tmp_path)
 
 
 @EVERY_ALERT

@@ -18,8 +18,8 @@ A case tells a story, gives the series, and says of alerts and records what come
           at: 1m
           is: [{labels: {server: llama, model_name: m}, value: 12}]
 
-What is the same everywhere is left out: each series is scraped by job vigil from gpu-1, each result carries these two labels
-(a label of null is taken away), an alert its severity, component and links. promtool compares all of it.
+What is the same everywhere is left out: each series is scraped by job vigil from gpu-1, each result carries these two
+labels (a label of null is taken away), an alert its severity, component and links. promtool compares all of it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from standins.promql import names
 
 TARGET = {"job": "vigil", "instance": "gpu-1"}
 _TEMPLATE = re.compile(r"{{ \$labels\.(\w+) }}")
@@ -57,23 +59,41 @@ def promtool(*arguments: str) -> str:
     return done.stdout
 
 
-def unit_test(cases: Iterable[Case], rule_files: Iterable[Path]) -> str:
-    """The file that `promtool test rules` takes."""
-    files = list(rule_files)
-    alerts = {rule["alert"]: rule for rule in rules_of(files) if "alert" in rule}
-    document = {
-        "rule_files": [str(path) for path in files],
-        "evaluation_interval": "1m",
-        "tests": [_test(case, alerts) for case in cases],
-    }
-    return yaml.safe_dump(document, sort_keys=False, width=1000)
+def try_case(case: Case, rules: list[Rule], directory: Path) -> None:
+    """Let promtool try a case on the rules that it is about, and on those which these read: as they are shipped."""
+    about = needed({*case.get("alerts", {}), *case.get("records", {})}, rules)
+    write(directory / "rules.yml", {"groups": [{"name": "shipped", "rules": about}]})
+    write(directory / "test.yml", unit_test(case, about))
+    promtool("test", "rules", str(directory / "test.yml"))
 
 
-def _test(case: Case, alerts: Mapping[str, Rule]) -> dict[str, Any]:
+def needed(wanted: set[str], rules: list[Rule]) -> list[Rule]:
+    """The rules of these names and all that they are made from, in their order."""
+    found: set[str] = set()
+    while wanted - found:
+        found |= wanted
+        wanted = wanted.union(*(names(rule["expr"]) for rule in rules if name_of(rule) in found))
+    return [rule for rule in rules if name_of(rule) in found]
+
+
+def name_of(rule: Rule) -> str:
+    """An alert's or a record's."""
+    return str(rule.get("alert") or rule["record"])
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """As YAML."""
+    path.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+
+
+def unit_test(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
+    """What `promtool test rules` takes, beside a rules.yml."""
+    alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
+    interval = case.get("every", "1m")
     target = case.get("target", TARGET)
-    return {
+    test = {
         "name": case["case"],
-        "interval": case.get("every", "1m"),
+        "interval": interval,
         "input_series": [
             {"series": _scraped(series, target), "values": str(values)} for series, values in case["series"].items()
         ],
@@ -84,6 +104,7 @@ def _test(case: Case, alerts: Mapping[str, Rule]) -> dict[str, Any]:
             test for name, wanted in case.get("records", {}).items() for test in _record_tests(name, wanted)
         ],
     }
+    return {"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [test]}
 
 
 def _scraped(series: str, target: Mapping[str, str]) -> str:
