@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_what_check_prints_loads_again_as_the_same() -> None:
 def test_every_key_of_the_documentation_is_one() -> None:
     """The example in docs/configuration.md is a good file once its secrets are there."""
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    (example,) = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    example, *_ = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
     for name in ("slack", "vllm-token", "vllm-ca.pem", "am-token", "am-ca.pem", "webhook-token"):
         Path(name).write_text("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
     Path("heartbeat-url").write_text("https://hc-ping.example/0f1e2d3c")
@@ -174,3 +175,47 @@ def test_logs_of_a_unit_a_container_and_standard_input_are_given_as_flags() -> N
     config = Recipe(None, flags, {}).load().config
     assert (LogSettings(journal="vllm.service"),) == config.vllm[0].logs
     assert (LogSettings(docker="vllm"), LogSettings(stdin=True)) == config.vllm[1].logs
+
+
+WATCH = """
+vllm: [{name: llama, url: "http://127.0.0.1:8000"}]
+watch:
+  full: {series: llm_kv_cache_usage_ratio, labels: {server: llama}, above: 0.95, for: 5m, severity: critical}
+"""
+
+
+def test_a_watch_row_is_read_and_shown_with_its_keys() -> None:
+    """`for` is a word of Python, and here a key as any other."""
+    row = load(WATCH).watch["full"]
+    assert (0.95, 300.0, "critical") == (row.above, row.for_, row.severity)
+    shown = show(Recipe(Path("vigil.yaml"), flags(), {}).load())
+    assert re.search(r"^    for: 5m +# .*vigil.yaml:4$", shown, re.MULTILINE)
+    assert load(shown).watch == load(WATCH).watch
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("for: 5m", "fro: 5m", ":4: watch.full.fro: unknown key; did you mean 'for'?"),
+        ("for: 5m", "for: 5", ":4: watch.full.for: 5 has no unit"),
+        ("for: 5m", "for_: 5m", ":4: watch.full.for_: unknown key; did you mean 'for'?"),
+        ("usage_ratio", "usage", ":4: watch.full.series: there is no series 'llm_kv_cache_usage'; did you mean"),
+        ("server: llama", "server: lama", "watch.full.labels.server: there is no server 'lama'; known: llama"),
+        ("full:", "cuda_oom:", "watch.cuda_oom: there is a rule of that name; give the row another"),
+        ("full:", "full-up:", "watch.full-up: its name is a rule's id"),
+    ],
+)
+def test_a_watch_row_that_cannot_be_used_is_named(old: str, new: str, problem: str) -> None:
+    """Key, line, and what to do."""
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        load(WATCH.replace(old, new))
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("page", ["configuration.md", "probe.md"])
+def test_the_rows_of_the_documentation_can_be_used(page: str) -> None:
+    """Each block that is of `watch:` alone."""
+    blocks = re.findall(r"```yaml\n(watch:.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert [True] == [bool(load(f"vllm: [{{name: llama}}]\n{block}").watch) for block in blocks]

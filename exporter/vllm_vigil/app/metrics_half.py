@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import DOUBTED_STATES, SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
@@ -20,8 +21,19 @@ from vllm_vigil.verdict.host import HostVerdict
 from vllm_vigil.verdict.judge import Judgement, Verdict
 from vllm_vigil.verdict.shown import shown
 from vllm_vigil.verdict.trends import Trends
+from vllm_vigil.verdict.watch import WatchVerdict
 
 TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Who judges a snapshot: of engines, GPUs, the host, and by the user's own rows."""
+
+    engines: Verdict
+    gpus: GpuVerdict = field(default_factory=GpuVerdict)
+    host: HostVerdict = field(default_factory=HostVerdict)
+    watch: WatchVerdict = field(default_factory=lambda: WatchVerdict({}, ()))
 
 
 class MetricsHalf:
@@ -30,8 +42,7 @@ class MetricsHalf:
     def __init__(
         self,
         samplers: Sequence[Sampler],
-        verdict: Verdict,
-        gpu_verdict: GpuVerdict,
+        verdicts: Verdicts,
         clock: Clock,
         telemetry: Telemetry,
         *,
@@ -43,9 +54,7 @@ class MetricsHalf:
         self.snapshot = Snapshot()
         self.engines: tuple[EngineHealth, ...] = ()
         self.last_tick: float | None = None
-        self._verdict = verdict
-        self._gpu_verdict = gpu_verdict
-        self._host_verdict = HostVerdict()
+        self._verdicts = verdicts
         self._trends = Trends()
         self._clock = clock
         self._telemetry = telemetry
@@ -73,15 +82,17 @@ class MetricsHalf:
         now = self._clock.monotonic()
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
         snapshot = joined([*read, *(prober.snapshot() for prober in self._probers)])
-        judgement = self._verdict.judge(self._latest("vllm"), snapshot, self._clock.wall())
-        gpu_findings = self._gpu_verdict.judge(self._latest("nvml").get(""), snapshot, self._clock.wall())
-        host_findings = self._host_verdict.judge(self._latest("host").get(""), snapshot, self._clock.wall())
+        verdicts, wall = self._verdicts, self._clock.wall()
+        judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall)
+        gpu_findings = verdicts.gpus.judge(self._latest("nvml").get(""), snapshot, wall)
+        host_findings = verdicts.host.judge(self._latest("host").get(""), snapshot, wall)
         trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
         self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
         self.engines = judgement.engines
         self.last_tick = now
         self._consider(judgement)
-        self._told((*judgement.findings, *gpu_findings, *host_findings), judgement)
+        watched = verdicts.watch.judge(self.snapshot, wall)
+        self._told((*judgement.findings, *gpu_findings, *host_findings, *watched), judgement)
 
     def _consider(self, judgement: Judgement) -> None:
         """Let every prober see whether its server is to be asked for a token."""

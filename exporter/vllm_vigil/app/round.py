@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from vllm_vigil.app.alert_half import AlertHalf, Parts
-from vllm_vigil.app.metrics_half import MetricsHalf
+from vllm_vigil.app.metrics_half import MetricsHalf, Verdicts
 from vllm_vigil.app.numbers import numbers
 from vllm_vigil.app.surroundings import surroundings
 from vllm_vigil.clock import Clock
@@ -25,7 +25,7 @@ from vllm_vigil.events.sieve import Gate
 from vllm_vigil.events.times import zone
 from vllm_vigil.incidents.alertmanager import alert_of
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import merge
+from vllm_vigil.incidents.rules import Rule, merge
 from vllm_vigil.incidents.shortage import Surroundings
 from vllm_vigil.incidents.told import RULE as TOLD
 from vllm_vigil.incidents.told import Heard, Told
@@ -48,8 +48,9 @@ from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.sources.vllm import Vllm
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
-from vllm_vigil.verdict.gpu import GpuVerdict
 from vllm_vigil.verdict.judge import Judgement, Verdict
+from vllm_vigil.verdict.watch import WatchVerdict
+from vllm_vigil.verdict.watch_settings import WatchSettings
 
 LAST_SECONDS = 2.0
 RECENT = 200
@@ -65,7 +66,7 @@ class Round:
         self.config = config
         self._telemetry = telemetry
         self.store = store
-        self.rules = merge(config.rules)
+        self.rules = merge(config.rules) | _watch_rules(config.watch)
         self.incidents = Incidents(self.rules, self._around)
         logs = {server.server: server.logs for server in config.vllm}
         self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin)
@@ -90,10 +91,11 @@ class Round:
         normalisers = {
             server.server: Normaliser(server.max_series, passthrough=server.passthrough) for server in config.vllm
         }
+        told = [(each.rule, each.server) for each in store.open_incidents()]
+        watch = WatchVerdict(config.watch, list(logs), told)
         self.metrics = MetricsHalf(
             samplers,
-            self._verdict,
-            GpuVerdict(),
+            Verdicts(self._verdict, watch=watch),
             clock,
             telemetry,
             told=self._told,
@@ -201,6 +203,14 @@ class Round:
 def _stamp(data: bytes, now: float) -> float | None:
     """The time in a line, as if in UTC: how old it is the reader finds out from the file's own time."""
     return read(data, now).at
+
+
+def _watch_rules(rows: Mapping[str, WatchSettings]) -> dict[str, Rule]:
+    """The rule of each `watch:` row, by which its incidents live as every other; a server's health is no matter."""
+    return {
+        name: Rule(name, row.title or name, row.remedy, severity=row.severity, quiet=row.quiet, up=0)
+        for name, row in rows.items()
+    }
 
 
 def _parts(round_: Round, telemetry: Telemetry, clock: Clock) -> Parts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +21,10 @@ from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
 from vllm_vigil.units import Seconds, Secret
+from vllm_vigil.verdict.watch_settings import WatchSettings
 
 MIN_TOKEN = 16
+_ROW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}")
 
 
 class OutputFormat(StrEnum):
@@ -105,6 +108,7 @@ class Config:
     heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
+    watch: Mapping[str, WatchSettings] = field(default_factory=dict)
     zone: str = "local"
     state_dir: Path | None = None
     log: OutputSettings = field(default_factory=OutputSettings)
@@ -121,3 +125,15 @@ class Config:
         except ValueError as error:
             yield "zone", str(error)
         yield from RuleFile(self.rules, self.patterns).problems()
+        yield from self._watch_problems(seen)
+
+    def _watch_problems(self, servers: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Rows that are called as a rule is, or are of a server that is none."""
+        for name, row in self.watch.items():
+            if not _ROW_NAME.fullmatch(name):
+                yield f"watch.{name}", "its name is a rule's id: letters, digits and _, a letter first"
+            if name in RULES or name in self.rules:
+                yield f"watch.{name}", "there is a rule of that name; give the row another"
+            server = row.labels.get("server")
+            if server is not None and server not in servers:
+                yield f"watch.{name}.labels.server", f"there is no server {server!r}; known: {', '.join(servers)}"

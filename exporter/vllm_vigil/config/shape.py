@@ -64,8 +64,8 @@ class Shaping:
             self.problem(node, path, f"must be a mapping, not {_say(node)}")
             return None
         before = len(self.problems)
-        fields = {field.name: field for field in dataclasses.fields(kind)}
-        types_of = typing.get_type_hints(kind)
+        fields = {key_of(field): field for field in dataclasses.fields(kind)}
+        types_of = {name.rstrip("_"): hint for name, hint in typing.get_type_hints(kind).items()}
         given: dict[str, Any] = {}
         for key, item in node.value.items():
             name = key.removesuffix("_file") if key not in fields else key
@@ -88,7 +88,7 @@ class Shaping:
             self.problem(node, _join(path, name), "is missing")
         if len(self.problems) > before:
             return None  # what is built of half of it would only find problems that are none
-        settings = kind(**given)
+        settings = kind(**{fields[key].name: value for key, value in given.items()})
         for name, text in _own_problems(settings):
             self.problem(node.value.get(name.partition(".")[0], node), _join(path, name), text)
         return settings if len(self.problems) == before else None
@@ -147,6 +147,11 @@ class Shaping:
             return value
         self.problem(node, path, f"must be {WANTED.get(kind, kind)}, not {_say(node)}")
         return None
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """A field's key: its name, but for the `_` of one that is a word of Python (`for_`)."""
+    return field.name.rstrip("_")
 
 
 def _quantity(kind: Any, value: object) -> Seconds | Bytes:

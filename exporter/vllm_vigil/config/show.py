@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm_vigil.config.load import Loaded
+from vllm_vigil.config.shape import key_of
 from vllm_vigil.units import Bytes, Seconds, Secret, format_duration, format_size
 
 COLUMN = 56
@@ -25,8 +26,9 @@ def show(loaded: Loaded) -> str:
 def _settings(settings: Any, path: str, depth: int, origins: Mapping[str, str]) -> Iterator[str]:
     types_of = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(settings):
-        here = f"{path}.{field.name}" if path else field.name
-        yield from _entry(field.name, getattr(settings, field.name), types_of[field.name], here, depth, origins)
+        key = key_of(field)
+        here = f"{path}.{key}" if path else key
+        yield from _entry(key, getattr(settings, field.name), types_of[field.name], here, depth, origins)
 
 
 def _entry(key: str, value: Any, kind: Any, path: str, depth: int, origins: Mapping[str, str]) -> Iterator[str]:
