@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,16 +30,11 @@ OF_OTHERS = {"--gpu-reset", "--errorcounters", "--shm-size"}
 """Flags of nvidia-smi and Docker that stand in the text."""
 
 
-def alerts() -> set[str]:
-    """The names of all alerts that Prometheus is shipped with."""
-    groups = [group for path in (ROOT / "alert_rules").rglob("*.yml") for group in _groups(path)]
-    return {rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule}
-
-
-def _groups(path: Path) -> list[dict[str, list[dict[str, str]]]]:
-    body = yaml.safe_load(path.read_text())
-    groups: list[dict[str, list[dict[str, str]]]] = body.get("groups", []) if isinstance(body, dict) else []
-    return groups
+def shipped(kind: str) -> dict[str, dict[str, Any]]:
+    """All alerts, or all records, of the rules that Prometheus is shipped with, by name."""
+    bodies = [yaml.safe_load(path.read_text()) for path in (ROOT / "alert_rules").rglob("*.yml")]
+    rules = [rule for body in bodies for group in body.get("groups", ()) for rule in group["rules"]]
+    return {rule[kind]: rule for rule in rules if kind in rule}
 
 
 def blocks(path: Path, kind: str) -> list[str]:
@@ -54,7 +50,15 @@ def queries() -> Iterator[tuple[str, str]]:
 
 def test_every_rule_and_every_alert_has_its_page_and_no_page_is_nobody_s() -> None:
     """Links hold both ways."""
-    assert set(RULES) == {path.stem for path in PAGES} - {"README"}
+    assert set(RULES) | set(shipped("alert")) == {path.stem for path in PAGES} - {"README"}
+
+
+def test_a_page_says_the_severity_of_its_alert() -> None:
+    """Its second paragraph begins with it."""
+    said = {path.stem: path.read_text().split("\n")[2].split(".")[0].lower() for path in PAGES}
+    assert {name: rule["labels"]["severity"] for name, rule in shipped("alert").items()} == {
+        name: said[name] for name in shipped("alert")
+    }
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -72,9 +76,9 @@ def test_a_page_has_its_four_parts_and_something_to_type(path: Path) -> None:
 @pytest.mark.parametrize(("page", "query"), list(queries()))
 def test_a_query_names_series_and_labels_of_ours(page: str, query: str) -> None:
     """A renamed series cannot leave a query behind that finds nothing."""
-    recorded = re.compile(r"\b[a-z_]+:[a-z0-9_:]+")
-    names = metrics_in(recorded.sub("", query))
-    assert names <= known_metrics() | {"up"}, page
+    recorded = set(re.findall(r"\b[a-z_]+:[a-z0-9_:]+", query))
+    assert recorded <= set(shipped("record")), page
+    assert metrics_in(re.sub(r"\b[a-z_]+:[a-z0-9_:]+", "", query)) <= known_metrics() | {"up"}, page
     for name, matchers in re.findall(r"([a-z_]+)\{([^}]*)\}", query):
         base = re.sub(r"_(bucket|sum|count)$", "", name)
         if base in SPECS:
@@ -105,6 +109,6 @@ def test_commands_can_be_typed(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_flags_of_vllm_are_flags_of_vllm(path: Path) -> None:
     """Of 0.32: what was renamed away helps nobody at night."""
-    prose = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$|`vigil [^`]*`", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     found = set(re.findall(r"`(--[a-z][a-z0-9-]+)", prose)) | set(re.findall(r"(?<=[ (])(--[a-z][a-z0-9-]+)", prose))
     assert found - FLAGS - OF_OTHERS == set()
