@@ -44,7 +44,12 @@ from vigil_boards.panel import NO_TRAFFIC, Builder, Panel, Query, instant, judge
 
 
 def stat(
-    title: str, unit: str, *queries: Query | str, mappings: dict[str, tuple[str, str]] | None = None, **row: Any
+    title: str,
+    unit: str,
+    *queries: Query | str,
+    mappings: dict[str, tuple[str, str]] | None = None,
+    decimals: int | None = None,
+    **row: Any,
 ) -> Panel:
     """One number, or one per series, coloured by its thresholds."""
 
@@ -57,9 +62,9 @@ def stat(
         builder.justify_mode(common.BigValueJustifyMode.CENTER)
         if mappings:
             builder.mappings(look.words(mappings))
-        return builder
+        return builder if decimals is None else builder.decimals(decimals)
 
-    return panel_of(title, unit, queries, make, {"width": 3, "height": 4} | row)
+    return panel_of(title, unit, queries, make, {"width": 3, "height": 3} | row)
 
 
 def chart(
@@ -103,15 +108,20 @@ def _lines(builder: Builder, *, stacked: bool, bars: bool) -> None:
 
 
 def _colour(builder: Builder, panel: Panel, colours: dict[str, str]) -> None:
-    quantiles = {
-        query.legend: look.QUANTILES[query.legend] for query in panel.queries if query.legend in look.QUANTILES
-    }
-    if len(panel.queries) == 1 and "{{" not in panel.queries[0].legend and not colours and not quantiles:
+    """Each name its colour: quantiles, what the panel says, GPUs by their number, else hues that judge nothing."""
+    legends = [query.legend for query in panel.queries]
+    quantiles = {name: look.QUANTILES[name] for name in legends if name in look.QUANTILES}
+    open_ended = any("{{" in legend for legend in legends)
+    named = {} if open_ended else dict(zip(legends, look.HUES, strict=False))
+    builder.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    for name, colour in (named | quantiles | colours).items():
+        if name:
+            builder.override_by_name(name, [look.fixed(colour)])
+    if any("GPU {{gpu}}" in legend for legend in legends):
+        for number, colour in enumerate(look.HUES):
+            builder.override_by_regexp(f"/GPU {number}\\b/", [look.fixed(colour)])
+    if legends == [""]:
         builder.color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(look.NEUTRAL))
-    else:
-        builder.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-    for name, colour in (quantiles | colours).items():
-        builder.override_by_name(name, [look.fixed(colour)])
     if "mean" in quantiles:
         dashed = model.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [6, 6]})
         builder.override_by_name("mean", [dashed, model.DynamicConfigValue("custom.fillOpacity", 0)])

@@ -12,6 +12,9 @@ ASLEEP, STARTING, IDLE, UNKNOWN = "#8F83D8", "#FADE2A", "#96D98D", "#6E7680"
 QUANTILES = {"p50": "#8AB8FF", "p95": "#3274D9", "p99": "#A352CC", "mean": "#9FA7B3"}
 """The further out, the darker; the mean is grey and dashed, because it is exact and yet hides the most."""
 
+HUES = ("#5794F2", "#B877D9", "#5CC8D8", "#E685B5", "#C9B27C", "#7A7BE0", "#9FA7B3", "#3E8E8A")
+"""For things that are told apart and not judged, in their order: no green, no orange, no red."""
+
 LOUDNESS = {"CRITICAL": DEAD, "ERROR": BAD, "WARNING": WARNING, "INFO": NEUTRAL, "DEBUG": UNKNOWN, "none": UNKNOWN}
 
 STATES = (

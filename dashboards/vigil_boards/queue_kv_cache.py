@@ -32,7 +32,7 @@ GLANCE = (
         runbooks=("engine_stalled",),
     ),
     stat(
-        "Longest wait now, p99",
+        "Wait, p99",
         "s",
         scope.quantile(0.99, "llm_request_queue_time_seconds"),
         steps=look.above(1, 10),
@@ -41,7 +41,7 @@ GLANCE = (
         bad="It says how old the queue is; requests that still wait are not in it yet.",
     ),
     stat(
-        "KV cache in use",
+        "KV cache",
         "percentunit",
         "avg(llm_kv_cache_usage_ratio)",
         steps=look.above(0.9, 0.98),
@@ -50,7 +50,7 @@ GLANCE = (
         flag="`--gpu-memory-utilization`, `--kv-cache-dtype fp8`, `--max-model-len`",
     ),
     stat(
-        "KV cache is full in",
+        "Full in",
         "s",
         "min(llm_kv_cache_time_to_full_seconds)",
         steps=look.below(1800, 600),
@@ -59,7 +59,7 @@ GLANCE = (
         bad="Under 10 minutes requests will soon wait or be preempted: shift load now.",
     ),
     stat(
-        "Preempted per request",
+        "Preempted",
         "percentunit",
         "max(llm_preemption_ratio)",
         steps=look.above(0.01, 0.05),
@@ -68,7 +68,7 @@ GLANCE = (
         bad="Above 5 % the engine works for the bin: each preempted request is computed again.",
     ),
     stat(
-        "Prefix cache hits",
+        "Prefix hits",
         "percentunit",
         scope.ratio(PREFIX_HITS, PREFIX_LOOKUPS),
         no_data=NO_TRAFFIC,
@@ -77,7 +77,7 @@ GLANCE = (
         flag="`--enable-prefix-caching`",
     ),
     stat(
-        "Since the last step",
+        "Last step",
         "s",
         "max(llm_engine_step_age_seconds)",
         steps=look.above(10, 60),

@@ -80,9 +80,9 @@ def series_in(expression: str) -> list[str]:
 
 
 def quantile(share: float, histogram: str, by: str = "") -> str:
-    """A quantile over everything that is chosen, or one per label."""
+    """A quantile over everything that is chosen, or one per label; nothing, and not NaN, without traffic."""
     labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket[$__rate_interval])))"
+    return f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket[$__rate_interval]))) >= 0"
 
 
 def mean(histogram: str, by: str = "") -> str:

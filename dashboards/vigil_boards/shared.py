@@ -7,7 +7,8 @@ from vigil_boards import look, scope
 ENGINE = "server, model_name, engine"
 ENGINE_NAME = "{{server}} {{engine}}"
 GPU = "instance, gpu"
-GPU_NAME = "{{instance}} GPU {{gpu}}"
+GPU_NAME = "GPU {{gpu}} {{instance}}"
+"""The GPU first, so that a long name of the host may be cut off."""
 
 STATE_CODE = (
     f"max by ({ENGINE}) ("

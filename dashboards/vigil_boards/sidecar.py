@@ -13,6 +13,9 @@ NO_LOGS = "No log is followed: set vllm.logs in vigil.yaml"
 NO_CHANNELS = "No channel: set notify.channels in vigil.yaml"
 NO_HEARTBEAT = "Off: set heartbeat in vigil.yaml"
 NO_ALERTMANAGER = "Off: set alertmanager in vigil.yaml"
+SOURCE_OF = 'label_join({}, "of", " ", "source", "server")'
+"""A source with its server, where it has one: a legend would write the word server where there is none."""
+
 OUTCOMES = {
     "delivered": look.GOOD,
     "failed": look.WARNING,
@@ -27,6 +30,7 @@ GLANCE = (
         "percentunit",
         "avg(vigil_source_up)",
         steps=look.below(1.0, 0.5),
+        width=6,
         no_data=SILENT,
         means="Share of the sources (vLLM, NVML, host) whose last reading was good.",
         bad="What a silent source would tell is absent everywhere, never old: the board below names it.",
@@ -37,6 +41,7 @@ GLANCE = (
         "s",
         "max(vigil_source_age_seconds)",
         steps=look.above(15, 60),
+        width=6,
         no_data=SILENT,
         means="Time since the last good reading of the source that is furthest behind.",
         bad="Above three intervals its series are withdrawn.",
@@ -46,6 +51,7 @@ GLANCE = (
         "short",
         "min(vigil_config_last_reload_successful)",
         mappings={"1": ("as in the file", look.GOOD), "0": ("reload failed", look.BAD)},
+        width=6,
         no_data=SILENT,
         means="Whether the last reload was good; after a bad one the old configuration stays.",
         bad="The file on disk is not what runs: `vigil check` says why.",
@@ -55,6 +61,7 @@ GLANCE = (
         "short",
         "min(vigil_state_writable)",
         mappings=look.YES_IS_GOOD,
+        width=6,
         no_data=SILENT,
         means="Whether incidents, log positions and the outbox are kept on disk.",
         bad="A full or read-only disk: it goes on from memory, and a restart would forget.",
@@ -64,6 +71,7 @@ GLANCE = (
         "short",
         "sum(vigil_outbox_pending)",
         steps=look.above(1, 10),
+        width=6,
         no_data=NO_CHANNELS,
         means="Notifications that are not yet delivered.",
         bad="They are kept and tried again; an old one is a page that nobody has had.",
@@ -73,6 +81,7 @@ GLANCE = (
         "s",
         "max(vigil_outbox_oldest_seconds)",
         steps=look.above(60, 300),
+        width=6,
         no_data=NO_CHANNELS,
         means="Age of the oldest notification that waits.",
         bad="Five minutes without delivery: failover takes the critical ones, if there is one.",
@@ -82,6 +91,7 @@ GLANCE = (
         "s",
         "max(vigil_log_lag_seconds)",
         steps=look.above(5, 60),
+        width=6,
         no_data=NO_LOGS,
         means="For how long the oldest unread byte waits, of the log that is furthest behind.",
         bad="Incidents are told that much later.",
@@ -91,6 +101,7 @@ GLANCE = (
         "bytes",
         "sum(increase(vigil_log_lost_bytes_total[$__range])) or 0 * sum(vigil_build_info)",
         steps=look.above(None, 1),
+        width=6,
         no_data=SILENT,
         means="Log bytes that may not have been read in the time shown.",
         bad="Rotate by renaming: copytruncate loses what is written in the instant of the copy.",
@@ -100,7 +111,7 @@ GLANCE = (
 SOURCES = (
     timeline(
         "Sources",
-        Query("vigil_source_up", "{{instance}} {{source}} {{server}}"),
+        Query(SOURCE_OF.format("vigil_source_up"), "{{of}} {{instance}}"),
         mappings=look.UP_WORDS,
         width=12,
         no_data=SILENT,
@@ -111,7 +122,7 @@ SOURCES = (
     chart(
         "Age of the readings",
         "s",
-        Query("vigil_source_age_seconds", "{{source}} {{server}}"),
+        Query(SOURCE_OF.format("vigil_source_age_seconds"), "{{of}}"),
         width=6,
         no_data=SILENT,
         means="Time since each source's last good reading.",
@@ -120,7 +131,7 @@ SOURCES = (
     chart(
         "Time that a reading takes",
         "s",
-        Query("vigil_source_duration_seconds", "{{source}} {{server}}"),
+        Query(SOURCE_OF.format("vigil_source_duration_seconds"), "{{of}}"),
         width=6,
         no_data=SILENT,
         means="How long the last reading of each source took.",
@@ -129,7 +140,7 @@ SOURCES = (
     chart(
         "Families that no series is made of",
         "short",
-        Query("vigil_source_unknown_families", "{{source}} {{server}}"),
+        Query(SOURCE_OF.format("vigil_source_unknown_families"), "{{of}}"),
         no_data=SILENT,
         means="Families of vLLM's page that the sidecar does not know; /api/v1/status names them.",
         bad="A jump after an upgrade of vLLM: it has new series, or renamed old ones.",

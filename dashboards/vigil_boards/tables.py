@@ -34,6 +34,8 @@ class Column:
         """The column as overrides of its field."""
         value = model.DynamicConfigValue
         yield value("unit", self.unit)
+        yield value("noValue", "-")
+        yield value("custom.align", "left" if self.mappings or len(self.name) > 1 else "right")
         if self.decimals is not None:
             yield value("decimals", self.decimals)
         if self.width:
