@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.series.catalogue import SPECS
@@ -32,3 +35,13 @@ def known_metrics() -> set[str]:
     }
     families = Telemetry(CrankedClock()).registry.collect()
     return known | {family.name + ("_total" if family.type == "counter" else "") for family in families}
+
+
+def load_script(name: str) -> ModuleType:
+    """A Python script of scripts/, as a module."""
+    loader = SourceFileLoader(f"script_{name}", str(ROOT / "scripts" / name))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
