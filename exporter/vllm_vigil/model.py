@@ -44,11 +44,8 @@ class EngineState(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-SERVING_STATES = frozenset({EngineState.HEALTHY, EngineState.IDLE})
-"""The states in which a request that comes now is answered."""
-
-DOUBTED_STATES = frozenset({EngineState.STALLED, EngineState.SPINNING, EngineState.FROZEN_METRICS})
-"""The states that are inferred from what does not move, so that a request of our own can prove them wrong."""
+SERVING_STATES = frozenset({EngineState.HEALTHY, EngineState.IDLE, EngineState.FROZEN_METRICS})
+"""The states in which a request that comes now is answered. Frozen gauges must not keep traffic away: it thaws them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vllm_vigil.clock import Clock
-from vllm_vigil.model import DOUBTED_STATES, SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
+from vllm_vigil.model import SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
 from vllm_vigil.probe.prober import Prober
 from vllm_vigil.series.normalise import Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
@@ -98,7 +98,8 @@ class MetricsHalf:
         """Let every prober see whether its server is to be asked for a token."""
         for prober in self._probers:
             found = {health.state for health in judgement.engines if health.server == prober.server}
-            prober.consider(doubted=bool(found & DOUBTED_STATES), serving=bool(found) and found <= SERVING_STATES)
+            doubted = prober.server in judgement.doubts
+            prober.consider(doubted=doubted, serving=bool(found) and found <= SERVING_STATES)
 
     def missing(self) -> list[str]:
         """The sources that have not been asked once yet, and the tick if there was none."""

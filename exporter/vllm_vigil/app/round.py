@@ -80,7 +80,7 @@ class Round:
         )
         self.senders = {name: self._sender(name, clock, telemetry) for name in config.notify.channels}
         self.proof = Proof(store, config.notify, clock, telemetry, self.wake)
-        self._verdict = Verdict()
+        self._verdict = Verdict(config.verdict)
         parts = _parts(self, telemetry, clock)
         self.alerts = AlertHalf(parts, clock, telemetry, hear=self._verdict.hear, changed=self._changed)
         self._clock = clock

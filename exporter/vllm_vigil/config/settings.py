@@ -21,6 +21,7 @@ from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
 from vllm_vigil.units import Seconds, Secret
+from vllm_vigil.verdict.settings import VerdictSettings
 from vllm_vigil.verdict.watch_settings import WatchSettings
 
 MIN_TOKEN = 16
@@ -102,6 +103,7 @@ class Config:
     vllm: tuple[ServerSettings, ...] = (ServerSettings(),)
     gpu: GpuSettings = field(default_factory=GpuSettings)
     host: HostSettings = field(default_factory=HostSettings)
+    verdict: VerdictSettings = field(default_factory=VerdictSettings)
     web: WebSettings = field(default_factory=WebSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)

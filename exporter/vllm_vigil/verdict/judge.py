@@ -1,184 +1,182 @@
 """Every tick's snapshot and readings, and what the logs said -> engine states, findings, and who is serving.
 
-Time is an argument; the memory is per server: its engines' heartbeats, whether it was ever up, and the last thing
-that its log said about its life. A server that cannot be reached is `starting` while its log says so and `dead` when
-its log said that, else `unreachable`.
+    readings, snapshot, log, probe  ->  Evidence (evidence.py)  ->  the table (states.py)  ->  what is said (hold.py)
+
+Time is an argument; durations are counted in seconds watched (watched.py). The memory is per server and engine
+(memory.py), and the GPUs' (gpus.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
-from vllm_vigil.model import (
-    SERVING_STATES,
-    EngineHealth,
-    EngineState,
-    Finding,
-    Reading,
-    Snapshot,
-)
-from vllm_vigil.verdict.engine import EngineKey, Heartbeat, Proof, pulses, state_of
+from vllm_vigil.model import SERVING_STATES, EngineHealth, EngineState, Finding, Reading, Snapshot
+from vllm_vigil.verdict.effort import Effort
+from vllm_vigil.verdict.evidence import Evidence
+from vllm_vigil.verdict.findings import findings
+from vllm_vigil.verdict.gather import MOVES_SECONDS, of_engine, of_server
+from vllm_vigil.verdict.gpus import Gpus, learn
+from vllm_vigil.verdict.heart import Heart
+from vllm_vigil.verdict.hold import STUCK
+from vllm_vigil.verdict.memory import NOBODY, Engine, Probe, Server
 from vllm_vigil.verdict.onset import Onsets
+from vllm_vigil.verdict.pulse import EngineKey, Pulse, pulses, value_of
+from vllm_vigil.verdict.settings import VerdictSettings
+from vllm_vigil.verdict.states import shown
+from vllm_vigil.verdict.watched import Watched
 
-LIFE = {"starting": EngineState.STARTING, "dead": EngineState.DEAD}
-LIFE_SECONDS = {"starting": 3600.0, "dead": 600.0, "stopping": 600.0}
-"""How long what a log said of its server's life explains that it does not answer. Large models load for long."""
+RESTS_SECONDS = 30.0
+"""One that has held nothing for so long rests."""
 
-NOBODY: EngineKey = ("", "")
-"""The engine of a server that has never told us of one."""
+FORGET_SECONDS = 60.0
+"""So long an engine is remembered that its server's page no longer names."""
 
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """How long something must be so, in seconds, before it is said."""
-
-    stalled_after_seconds: float = 20.0
-    stalled_for_seconds: float = 60.0
-    unreachable_for_seconds: float = 60.0
+_KEY = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a tick came to. `serving_since` is None for a server that is not serving now."""
+    """What a tick came to. `serving_since` is None for a server that is not serving now.
+
+    `doubts` are the servers whose signs disagree or say that no request is answered, each with the reason: a probe
+    would decide.
+    """
 
     engines: tuple[EngineHealth, ...]
     findings: tuple[Finding, ...]
     serving_since: Mapping[str, float | None]
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class ServerMemory:
-    """What is remembered of one server."""
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """One tick: its series, its time in seconds watched and in epoch seconds, and whether there is one server only."""
 
-    engines: dict[EngineKey, Heartbeat] = field(default_factory=dict)
-    was_up: bool = False
-    is_down: bool = False
-    life: str = ""
-    life_until: float = 0.0
-    proof: Proof | None = None
-
-    def life_at(self, now: float) -> str:
-        """What the log said last, while that counts."""
-        return self.life if now < self.life_until else ""
+    snapshot: Snapshot
+    now: float
+    wall: float
+    alone: bool
 
 
 class Verdict:
     """Judges all servers, tick by tick."""
 
-    def __init__(self, thresholds: Thresholds | None = None) -> None:
-        self.thresholds = thresholds or Thresholds()
-        self._servers: dict[str, ServerMemory] = {}
+    def __init__(self, settings: VerdictSettings | None = None) -> None:
+        self.settings = settings or VerdictSettings()
+        self._servers: dict[str, Server] = {}
+        self._gpus = Gpus()
+        self._watched = Watched()
         self._onsets = Onsets()
 
     def hear(self, server: str, life: str, now: float) -> None:
-        """What a server's log says of its life: `starting`, `ready`, `stopping` or `dead`.
+        """What a server's log says of its life.
 
-        It goes on answering for a moment after that, so an answer takes nothing back, unless it is the first after a
-        failure.
+        `starting` and its phases `loading`, `profiling`, `capturing`; `ready`, `stopping`, `dead`, `asleep`. It goes
+        on answering for a moment after that, so an answer takes nothing back, unless it is the first after a failure.
         """
-        memory = self._servers.setdefault(server, ServerMemory())
-        memory.life, memory.life_until = life, now + LIFE_SECONDS.get(life, 0.0)
+        self._servers.setdefault(server, Server()).hear(life, self._watched.seconds, now)
 
     def hear_probe(self, server: str, *, answered: bool, began: float, words: str = "") -> None:
-        """What a request of our own to a server came to: whether it got a token, and when it was made."""
-        self._servers.setdefault(server, ServerMemory()).proof = Proof(answered, began, words)
+        """What a request of our own to a server came to: whether it got a token, when it was made, and words for why.
+
+        A refusal (401, 404, 429) says nothing of the engine and is not to be handed in. It counts for
+        `PROBE_SECONDS`, or until the engine shows a step made since: a token makes `frozen_metrics` of what looked
+        `stalled`, none `stalled` of what looked frozen, or idle. `Judgement.doubts` names the servers for which a probe
+        is wanted. Of a server with several engines it reaches one that we do not know: there it changes nothing.
+        """
+        known = self._servers.setdefault(server, Server())
+        known.probe = Probe(answered, self._watched.at(began), words)
 
     def judge(self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float) -> Judgement:
         """Judge the newest reading of every server, by name; None for one that has not been read yet."""
+        tick = _Tick(snapshot, self._watched.tick(now), now, alone=len(readings) == 1)
         for gone in self._servers.keys() - readings.keys():
             del self._servers[gone]
+        self._gpus.tick(snapshot)
         engines: list[EngineHealth] = []
-        findings: list[Finding] = []
+        found: list[Finding] = []
         serving: dict[str, float | None] = {}
-        for server, reading in readings.items():
+        doubts: dict[str, str] = {}
+        for name, reading in readings.items():
             if reading is None:
-                serving[server] = None
+                serving[name] = None
                 continue
-            memory = self._servers.setdefault(server, ServerMemory())
-            self._settle(memory, server, reading, snapshot, now)
-            states = [beat.state for beat in memory.engines.values()]
-            engines += [_health(server, key, beat, now) for key, beat in sorted(memory.engines.items())]
-            findings += self._findings(server, memory, reading, now)
-            serving[server] = self._onsets.since(
-                ("serving", server), now, holds=bool(states) and all(state in SERVING_STATES for state in states)
-            )
-        return Judgement(tuple(engines), tuple(findings), serving)
+            server = self._servers.setdefault(name, Server())
+            self._read(tick, server, name, reading)
+            if doubt := self._settle(tick, server, name, reading):
+                doubts[name] = doubt
+            answers = reading.error is None
+            engines += [
+                _health(name, *each, tick.now, answers=answers) for each in sorted(server.engines.items(), key=_KEY)
+            ]
+            found += findings(name, server, reading, self.settings, tick.now, now)
+            states = server.states()
+            serving[name] = self._onsets.since(("serving", name), now, holds=bool(states) and states <= SERVING_STATES)
+        return Judgement(tuple(engines), tuple(found), serving, doubts)
 
-    def _settle(self, memory: ServerMemory, server: str, reading: Reading, snapshot: Snapshot, now: float) -> None:
-        """Give every engine of a server its state."""
-        health = reading.facts.get("health", "")
-        if memory.is_down and not reading.error:
-            memory.life_until = now  # it is back
-        memory.is_down = reading.error is not None
-        if reading.error and health in ("", "unreachable"):
-            state = LIFE.get(memory.life_at(now), EngineState.UNREACHABLE)
-            _settle_all(memory, state, reading.error, now)
-        elif health in ("500", "503"):
-            _settle_all(memory, EngineState.DEAD, f"its /health answers {health}", now)
-        elif reading.error:
-            _settle_all(memory, EngineState.UNREACHABLE, f"its /metrics cannot be read: {reading.error}", now)
-        else:
-            memory.was_up = True
-            self._settle_each(memory, server, snapshot, now)
+    # --- what a tick brings
 
-    def _settle_each(self, memory: ServerMemory, server: str, snapshot: Snapshot, now: float) -> None:
-        found = pulses(snapshot, server)
-        for key in memory.engines.keys() - found.keys():
-            del memory.engines[key]
-        # of several engines a token says that one of them lives, and not which
-        proof = memory.proof if len(found) == 1 or not (memory.proof and memory.proof.answered) else None
+    def _read(self, tick: _Tick, server: Server, name: str, reading: Reading) -> None:
+        """Take in a reading, once, and who is connected."""
+        if reading is not server.reading:
+            server.reading = reading
+            if reading.error is None:
+                self._take_page(tick, server, pulses(tick.snapshot, name))
+            elif server.down_since is None:
+                server.down_since = tick.now
+        engines = server.engines.values()
+        resting = all(each.heart.rests(tick.now, RESTS_SECONDS) and each.said.state not in STUCK for each in engines)
+        server.clients.look(_of_server(tick.snapshot, "llm_server_connections", name), tick.now, resting=resting)
+
+    def _take_page(self, tick: _Tick, server: Server, found: Mapping[EngineKey, Pulse]) -> None:
+        if server.down_since is not None:
+            server.life_until, server.down_since = tick.now, None  # it is back
+        server.answered_wall = tick.wall
+        nobody = server.engines.get(NOBODY, Engine())
         for key, pulse in found.items():
-            beat = memory.engines.setdefault(key, Heartbeat())
-            beat.beat(pulse, now)
-            beat.settle(*state_of(pulse, beat, now, self.thresholds.stalled_after_seconds, proof), now)
+            engine = server.engines.setdefault(key, Engine(said=replace(nobody.said)))
+            engine.heart.beat(pulse, tick.now)
+        lost = [key for key, engine in server.engines.items() if tick.now - engine.heart.read_at > FORGET_SECONDS]
+        for key in (NOBODY, *lost) if found else ():
+            server.engines.pop(key, None)
 
-    def _findings(self, server: str, memory: ServerMemory, reading: Reading, now: float) -> Iterator[Finding]:
-        states = {beat.state for beat in memory.engines.values()}
-        lost = EngineState.UNREACHABLE in states and memory.was_up and memory.life_at(now) != "stopping"
-        yield self._lasting(
-            "server_unreachable",
-            server,
-            now,
-            holds=lost,
-            after=self.thresholds.unreachable_for_seconds,
-            summary=f"{server} does not answer: {reading.error}",
-        )
-        stuck = [beat for beat in memory.engines.values() if beat.state in (EngineState.STALLED, EngineState.SPINNING)]
-        yield self._lasting(
-            "engine_stalled",
-            server,
-            now,
-            holds=bool(stuck),
-            after=self.thresholds.stalled_for_seconds - self.thresholds.stalled_after_seconds,
-            summary=f"{server} hangs: {stuck[0].reasons[0]}" if stuck else "",
-        )
-        yield self._lasting(
-            "engine_dead",
-            server,
-            now,
-            holds=EngineState.DEAD in states and not reading.error,
-            after=0.0,
-            summary=f"the engine of {server} is dead: its /health says so",
-        )
+    # --- what it comes to
 
-    def _lasting(self, rule: str, server: str, now: float, *, holds: bool, after: float, summary: str) -> Finding:
-        """A finding that holds once its condition has lasted."""
-        since = self._onsets.since((rule, server), now, holds=holds)
-        lasted = since is not None and now - since >= after
-        return Finding(rule, server, lasted, since if since is not None else now, summary)
+    def _settle(self, tick: _Tick, server: Server, name: str, reading: Reading) -> str:
+        """Give every engine of a server its state; why a probe is wanted, "" if it is not."""
+        base = of_server(server, name, reading, tick.snapshot, tick.now, tick.wall)
+        if not server.engines:
+            server.engines[NOBODY] = Engine(Heart(moved_at=tick.now))
+        doubts = []
+        for key, engine in server.engines.items():
+            gpus = self._gpus.of(name, key, alone=tick.alone)
+            heart = engine.heart
+            learn(
+                gpus, tick.now, moves=heart.moves(tick.now, MOVES_SECONDS), rests=heart.rests(tick.now, RESTS_SECONDS)
+            )
+            evidence = of_engine(base, server, engine, gpus, tick.now)
+            state, reasons = shown(evidence, self.settings)
+            engine.settle(state, reasons, evidence.stuck, tick.now, tick.wall)
+            if _is_doubtful(evidence, state, self.settings):
+                doubts.append(reasons[0])
+        return doubts[0] if doubts else ""
 
 
-def _settle_all(memory: ServerMemory, state: EngineState, reason: str, now: float) -> None:
-    """What is so of the whole server is so of each of its engines, also of one that we do not know yet."""
-    if not memory.engines:
-        memory.engines[NOBODY] = Heartbeat()
-    for beat in memory.engines.values():
-        beat.held_work = False  # not known now
-        beat.settle(state, reason, now)
+def _is_doubtful(evidence: Evidence, state: EngineState, settings: VerdictSettings) -> bool:
+    """Whether work is held and nothing moves, or none is held and yet somebody waits or a GPU spins."""
+    if not evidence.answers or state is EngineState.ASLEEP:
+        return False
+    return state in STUCK or evidence.waited >= settings.stalled_after or evidence.effort is Effort.SPINNING
 
 
-def _health(server: str, key: EngineKey, beat: Heartbeat, now: float) -> EngineHealth:
-    engine, model_name = key
-    age = now - beat.moved_at if beat.held_work and beat.steps is not None else None
-    return EngineHealth(server, engine, model_name, beat.state, beat.state_since, beat.reasons, age)
+def _of_server(snapshot: Snapshot, name: str, server: str) -> float | None:
+    return next((point.value for point in snapshot.points(name) if value_of(point.labels, "server") == server), None)
+
+
+def _health(server: str, key: EngineKey, engine: Engine, now: float, *, answers: bool) -> EngineHealth:
+    said, heart = engine.said, engine.heart
+    state = said.state or EngineState.STARTING  # it has been settled, so the state is never None
+    counted = answers and heart.pulse is not None and heart.pulse.counts and heart.work_since is not None
+    return EngineHealth(server, *key, state, said.since, said.reasons, heart.still(now) if counted else None)

@@ -1,0 +1,76 @@
+"""What is remembered of a server and an engine, and this tick's series -> the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vllm_vigil.model import Reading, Snapshot
+from vllm_vigil.verdict.evidence import Evidence
+from vllm_vigil.verdict.gpus import Gpu
+from vllm_vigil.verdict.memory import Engine, Server
+from vllm_vigil.verdict.pulse import value_of
+
+MOVES_SECONDS = 10.0
+"""An engine whose last sign of a step is no older works."""
+
+START_SECONDS = 3600.0
+"""So long a process that has just begun may take until it answers."""
+
+START_SLACK_SECONDS = 5.0
+"""What the time of a start, worked out from that of the boot, may be off; no vLLM answers so soon after its start."""
+
+ASLEEP_SETTLES_SECONDS = 15.0
+"""A sign of a step so long after the log told of sleep says that the engine is awake again."""
+
+
+def of_server(server: Server, name: str, reading: Reading, snapshot: Snapshot, now: float, wall: float) -> Evidence:
+    """What is so of all its engines."""
+    starts = [
+        p.value for p in snapshot.points("llm_process_start_time_seconds") if value_of(p.labels, "server") == name
+    ]
+    server.had_processes = server.had_processes or bool(starts)
+    newest = max(starts, default=0.0)
+    life = server.life_now(now)
+    if life == "dead" and newest > server.life_wall:
+        life = ""  # it was started again
+    fresh = newest > max((server.answered_wall or 0.0) - START_SLACK_SECONDS, wall - START_SECONDS)
+    return Evidence(
+        error=reading.error,
+        health=reading.facts.get("health", ""),
+        life=life,
+        life_seconds=now - server.life_at,
+        young=wall - newest if fresh else None,
+        gone=server.had_processes and not starts and bool(snapshot.points("host_memory_total_bytes")),
+    )
+
+
+def of_engine(base: Evidence, server: Server, engine: Engine, gpus: Sequence[Gpu], now: float) -> Evidence:
+    """What is so of one engine; its longest wait is noted."""
+    heart = engine.heart
+    clients = _clients(server, engine, now)
+    since = server.clients.since
+    waited = max(0.0, heart.read_at - max(heart.moved_at, since)) if clients and since is not None else 0.0
+    engine.wait(waited)
+    awake = base.life == "asleep" and heart.moved_at > server.life_at + ASLEEP_SETTLES_SECONDS
+    return replace(
+        base,
+        life="" if awake else base.life,
+        pulse=heart.pulse,
+        still=heart.still(),
+        moved=now - heart.moved_at,
+        clients=clients,
+        waited=waited,
+        longest_wait=engine.longest_wait,
+        looks=tuple(gpu.look() for gpu in gpus),
+        probe=server.probed(engine, now),
+    )
+
+
+def _clients(server: Server, engine: Engine, now: float) -> int | None:
+    """Those that wait on this engine: the work of others that move has clients of its own."""
+    if server.clients.waiting is None:
+        return None
+    others = (each.heart for each in server.engines.values() if each is not engine)
+    served = sum(each.pulse.work for each in others if each.pulse and each.moves(now, MOVES_SECONDS))
+    return max(0, server.clients.waiting - int(served))
