@@ -122,7 +122,13 @@ def test_the_verdict_hears_what_the_log_says_of_the_server_s_life(tmp_path: Path
     store = scene.open()
     asyncio.run(play(store))
     store.close()
-    assert set(scene.heard) == {("llama", "starting"), ("llama", "ready"), ("llama", "dead")}
+    assert set(scene.heard) == {
+        ("llama", "starting"),
+        ("llama", "loading"),
+        ("llama", "warming"),
+        ("llama", "ready"),
+        ("llama", "dead"),
+    }
     assert scene.heard[-1] == ("llama", "dead")
 
 

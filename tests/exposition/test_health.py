@@ -20,7 +20,7 @@ TABLE = {  # state: status of /health, of /ready
     EngineState.ASLEEP: (200, 503),
     EngineState.STALLED: (200, 503),
     EngineState.SPINNING: (200, 503),
-    EngineState.FROZEN_METRICS: (200, 503),
+    EngineState.FROZEN_METRICS: (200, 200),
     EngineState.DEAD: (503, 503),
     EngineState.UNREACHABLE: (503, 503),
 }

@@ -53,13 +53,17 @@ class Scene:
 
 @dataclass
 class Watch:
-    """One server under watch. `said` is every state that was said, with its second; `paged` the seconds of pages."""
+    """One server under watch. `said` is every state that was said, with its second; `paged` the seconds of pages.
+
+    `happened` is the second in which it began that the test is about.
+    """
 
     scene: Scene = field(default_factory=Scene)
     interval: int = 5
     settings: VerdictSettings = field(default_factory=VerdictSettings)
     second: int = 0
     wall: float = START
+    happened: int = 0
     said: list[tuple[int, EngineState]] = field(default_factory=list)
     paged: list[tuple[int, str]] = field(default_factory=list)
 
@@ -92,6 +96,10 @@ class Watch:
     def holding(self) -> set[str]:
         """The rules whose findings hold now."""
         return set(self._held)
+
+    def happens(self) -> None:
+        """From here on it is counted."""
+        self.happened = self.second
 
     def set(self, **changes: object) -> None:
         """Change the scene."""

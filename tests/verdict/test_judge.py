@@ -124,9 +124,9 @@ def test_a_wanted_stop_and_a_start_that_takes_its_time_are_no_incident() -> None
     watch.verdict.hear(SERVER, "starting", watch.wall)
     watch.go(600)
     assert watch.health.reasons == ("it starts, as its log said 600 s ago",)
-    watch.verdict.hear(SERVER, "capturing", watch.wall)
+    watch.verdict.hear(SERVER, "warming", watch.wall)
     watch.go(10)
-    assert watch.health.reasons == ("it captures CUDA graphs, as its log said 10 s ago",)
+    assert watch.health.reasons == ("it captures CUDA graphs and warms up, as its log said 10 s ago",)
     watch.go(10, **UP)
     assert watch.states == [EngineState.IDLE, EngineState.UNREACHABLE, EngineState.STARTING, EngineState.IDLE]
     assert watch.paged == []

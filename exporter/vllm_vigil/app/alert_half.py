@@ -48,7 +48,17 @@ FATAL = frozenset(
 )
 """Rules whose events mean that the engine is not coming back by itself."""
 
-LIFE = {"server_started": "starting", "server_ready": "ready", "server_stopping": "stopping"}
+LIFE = {
+    "server_started": "starting",
+    "weights_loading": "loading",
+    "weights_loaded": "profiling",
+    "kv_cache_sized": "warming",
+    "server_ready": "ready",
+    "engine_asleep": "asleep",
+    "engine_awake": "ready",
+    "server_stopping": "stopping",
+}
+"""What a line says that the server does from then on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Verdict:
     def hear(self, server: str, life: str, now: float) -> None:
         """What a server's log says of its life.
 
-        `starting` and its phases `loading`, `profiling`, `capturing`; `ready`, `stopping`, `dead`, `asleep`. It goes
+        `starting` and its phases `loading`, `profiling`, `warming`; `ready`, `stopping`, `dead`, `asleep`. It goes
         on answering for a moment after that, so an answer takes nothing back, unless it is the first after a failure.
         """
         self._servers.setdefault(server, Server()).hear(life, self._watched.seconds, now)

@@ -14,7 +14,7 @@ LIFE_SECONDS = {
     "starting": 3600.0,
     "loading": 3600.0,
     "profiling": 3600.0,
-    "capturing": 3600.0,
+    "warming": 3600.0,
     "dead": 600.0,
     "stopping": 600.0,
     "asleep": float("inf"),

@@ -24,7 +24,7 @@ PHASES = {
     "starting": "starts",
     "loading": "loads its weights",
     "profiling": "measures how much memory the KV cache may have",
-    "capturing": "captures CUDA graphs",
+    "warming": "captures CUDA graphs and warms up",
 }
 """What the log tells of a start, in words."""
 
