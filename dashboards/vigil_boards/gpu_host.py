@@ -337,7 +337,7 @@ FAULTS = (
     ),
     table(
         "Health of memory and board",
-        f'max by ({GPU}) (gpu_remapped_rows{{error="uncorrectable"}})',
+        f'max by ({GPU}) (gpu_remapped_rows{{error="uncorrected"}})',
         f"max by ({GPU}) (gpu_row_remap_pending)",
         f"max by ({GPU}) (gpu_row_remap_failed)",
         f"sum by ({GPU}, action) (gpu_recovery_action == 1)",

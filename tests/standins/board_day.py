@@ -1,8 +1,8 @@
 """Three hours for the boards: a simulated sidecar that sees each kind of trouble, and one that sees every feature.
 
 The first (`instance="demo:9877"`) is the real sidecar beside the demo's stage; pictures show it. The second
-(`instance="every-feature:9877"`) gives what no one machine has at once, from the goldens: a page of vLLM with everything
-switched on, the recorded GPUs with MIG, and the sidecar's own counters, each told once a step.
+(`instance="every-feature:9877"`) gives what no one machine has at once, from the goldens: a page of vLLM with
+everything switched on, the recorded GPUs with MIG, and the sidecar's own counters, each told once a step.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _from_the_row(spec: Spec) -> str:
     return f"{ends}{spec.name}_sum{braces} 0.5\n{spec.name}_count{braces} 1\n"
 
 
-_VALUES = {"server": "s", "model_name": "m", "engine": "0", "gpu": "0", "outcome": "ok", "kind": "host"}
+_VALUES = {"part": "sm", "server": "s", "model_name": "m", "engine": "0", "gpu": "0", "outcome": "ok", "kind": "host"}
 
 
 def _tell_everything(telemetry: Telemetry) -> None:
