@@ -2,7 +2,8 @@
 
 Page text -> parse -> normalise -> verdict -> incidents -> outbox -> telemetry -> rendered /metrics, all of it the
 sidecar's own (`app.round.Round`, with NVML played from the machine file and the host from a /proc tree). Only HTTP is
-left out: a source hands the page to the parser directly. A day at 15 s a step takes about half a minute.
+left out: a source hands the page to the parser directly. A day takes one to two minutes of one core
+at 15 s a step, a third less without text (`renders=False`), and half at 30 s.
 
     from standins.simulation import Simulation, backfill
     from standins.days import BAD_DAY, ordinary_day
@@ -33,11 +34,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from vllm_vigil.app.round import Round
 from vllm_vigil.clock import CrankedClock
@@ -53,6 +54,9 @@ from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.sources.page import Parser
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
+from vllm_vigil.worker import Worker
+
+T = TypeVar("T")
 
 BEGUN = 1_780_012_800.0
 """2026-05-29, midnight: days begin where a person looks for them."""
@@ -88,7 +92,10 @@ class Moment:
 
 
 class Simulation:
-    """One sidecar beside the stage. `more` is added to its configuration; without `renders` no text is made."""
+    """One sidecar beside the stage. `more` is added to its configuration; without `renders` no text is made.
+
+    `step_seconds` is the same for all scenes, or gives the steps of a scene (`close_then_coarse`).
+    """
 
     def __init__(
         self,
@@ -96,7 +103,7 @@ class Simulation:
         scenes: Iterable[Scene],
         *,
         begun: float = BEGUN,
-        step_seconds: float = 15.0,
+        step_seconds: float | Callable[[Scene], Iterator[float]] = 15.0,
         seed: int = 7,
         more: str = "",
         renders: bool = True,
@@ -139,13 +146,17 @@ class Simulation:
         """Play the scenes, and look at the sidecar after every step."""
         for scene in self._scenes:
             self.stage.enter(scene, self.clock.wall())
-            for seconds in _steps(scene.seconds, self.step_seconds):
+            for seconds in self._steps(scene):
                 self.clock._advance(self.clock.monotonic() + seconds)
                 self.stage.live(self.clock.wall(), seconds, scene)
                 self._show(driver=scene.driver)
                 if scene.watched:
                     self._runner.run(self._turn())
                 yield self._moment(scene)
+
+    def _steps(self, scene: Scene) -> Iterator[float]:
+        step = self.step_seconds
+        return step(scene) if callable(step) else steps(scene.seconds, step)
 
     # --- the sidecar's turn
 
@@ -156,6 +167,8 @@ class Simulation:
             if sampler.source.source == "vllm":
                 sampler.source = PlayedPage(self.stage.servers[sampler.source.server], self.clock)
             self._telemetry.source_expected(sampler.source.source, sampler.source.server)
+            _work_here(sampler.source)
+        _work_here(made.alerts)
         return made
 
     async def _first_look(self) -> None:
@@ -240,13 +253,33 @@ class PlayedPage:
         """Nothing is held."""
 
 
-def _steps(seconds: float, step_seconds: float) -> Iterator[float]:
-    """A scene in steps; the last one takes what is left."""
+def _work_here(part: object) -> None:
+    """Let a part's worker call without its thread: nothing hangs here, and handing over takes longer than the call."""
+
+    async def run(call: Callable[[], T], _timeout_seconds: float) -> T:
+        return call()
+
+    for each in vars(part).values():
+        if isinstance(each, Worker):
+            each.run = run  # type: ignore[assignment, method-assign]
+
+
+def steps(seconds: float, step_seconds: float) -> Iterator[float]:
+    """A span in steps; the last one takes what is left."""
     left = seconds
     while left > 1e-9:
         step = min(step_seconds, left)
         left -= step
         yield step
+
+
+def close_then_coarse(
+    scene: Scene, close: float = 30.0, coarse: float = 300.0, for_seconds: float = 480.0
+) -> Iterator[float]:
+    """Steps for long plays: close ones while a scene is new, coarse ones when it goes on."""
+    new = min(scene.seconds, for_seconds)
+    yield from steps(new, close)
+    yield from steps(scene.seconds - new, coarse)
 
 
 # --- for a real Prometheus

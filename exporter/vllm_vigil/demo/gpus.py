@@ -118,7 +118,7 @@ class Gpu:
         yield from (f"Gpm.20 {40 + moving * 900:.0f}", f"Gpm.21 {30 + moving * 1400:.0f}")
         yield from (f"Gpm.60 {moving * 38000:.0f}", f"Gpm.61 {moving * 38000:.0f}")
         yield from (f"Field.{field}.4294967295 {self.sent / 1024:.0f}" for field in (138, 139, 140, 141))
-        if self.pid:
+        if self.pid and self.used_bytes:
             yield f"ComputeRunningProcesses {self.pid} {self.used_bytes}"
 
 
