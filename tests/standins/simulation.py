@@ -274,7 +274,7 @@ def steps(seconds: float, step_seconds: float) -> Iterator[float]:
 
 
 def close_then_coarse(
-    scene: Scene, close: float = 30.0, coarse: float = 300.0, for_seconds: float = 480.0
+    scene: Scene, close: float = 30.0, coarse: float = 600.0, for_seconds: float = 480.0
 ) -> Iterator[float]:
     """Steps for long plays: close ones while a scene is new, coarse ones when it goes on."""
     new = min(scene.seconds, for_seconds)
