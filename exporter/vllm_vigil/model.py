@@ -106,6 +106,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Whole lines, `block[start:end]`, that are of no interest unless a record of their file is held open.
+
+    `block` stands at the byte `at` of the generation; `levels` are of lines not at INFO: (start in the block, level).
+    """
+
+    file: str
+    block: bytes
+    start: int
+    end: int
+    at: int
+    server: str = ""
+    generation: str = ""
+    levels: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One log record, of one or more physical lines.
 

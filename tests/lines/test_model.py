@@ -14,7 +14,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from standins.logs import Logs, as_nobody
+from standins.logs import Logs, as_nobody, lines_of
 from vllm_vigil.clock import CrankedClock
 
 LENGTH = 77
@@ -203,7 +203,7 @@ class World:
         batch = self.logs.reader.read(max_bytes)
         for content in self.contents:
             content.open = content.looked = content.open or (content is self.here and not self.locked)
-        for line in batch.lines:
+        for line in lines_of(batch):
             number, _, rest = line.data.partition(b" ")
             assert (len(number) <= 6, set(rest) <= {*b"x"}) == (True, True), "a line that nobody wrote"
             if len(line.data) < LENGTH:  # the last words of a file that was truncated or deleted

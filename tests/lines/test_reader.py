@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from standins.logs import Logs, descriptors_of
+from standins.logs import Logs, descriptors_of, lines_of
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.retired import QUIET_SECONDS
@@ -502,11 +502,11 @@ def test_two_hundred_files_share_a_batch(tmp_path: Path, clock: CrankedClock) ->
     logs.write(text(numbered(0, 50_000)), "0.log")
     batch = logs.reader.read(1 << 20)
     assert (200, True) == (len({line.file for line in batch.lines}), batch.more)
-    assert sum(line.end - line.offset for line in batch.lines) <= 1 << 20
-    lines = list(batch.lines)
+    lines = lines_of(batch)
+    assert sum(line.end - line.offset for line in lines) <= 1 << 20
     while batch.more:
         batch = logs.reader.read(1 << 20)
-        lines += batch.lines
+        lines += lines_of(batch)
     flood = [line.data.decode() for line in lines if line.file.endswith("/0.log")]
     assert ["only line of 0", *numbered(0, 50_000)] == flood
 

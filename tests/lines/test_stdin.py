@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from standins.logs import lines_of
 from standins.program import until
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.pump import BLOCK_BYTES, STORE_BYTES, Pump
@@ -65,7 +66,7 @@ def lines(reader: Reader, count: int) -> list[str]:
     found: list[str] = []
 
     def enough() -> bool:
-        found.extend(line.data.decode() for line in reader.read(1 << 22).lines)
+        found.extend(line.data.decode() for line in lines_of(reader.read(1 << 22)))
         return len(found) >= count
 
     until(10, f"{count} lines", enough)

@@ -10,7 +10,7 @@ import pytest
 from standins.logs import Logs
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.settings import Format, LogSettings
-from vllm_vigil.lines.split import LINE_LIMIT_BYTES, Splitter
+from vllm_vigil.lines.split import LINE_LIMIT_BYTES, Piece, Splitter
 from vllm_vigil.lines.wrap import Parts
 
 LONG = "x" * 40_000
@@ -40,7 +40,7 @@ CUT = {
 def joined(stored: list[str], form: Format = Format.AUTO) -> list[tuple[str, bool]]:
     """Text and softness of the lines in these stored ones."""
     pieces = Splitter(0).feed("".join(f"{line}\n" for line in stored).encode())
-    return [(piece.data.decode(), piece.soft) for piece in Parts(form).join(pieces)]
+    return [(piece.data.decode(), piece.soft) for piece in Parts(form).join(pieces) if isinstance(piece, Piece)]
 
 
 @pytest.mark.parametrize("stored", CUT.values(), ids=CUT.keys())

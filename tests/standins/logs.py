@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.backlog import Stamp
 from vllm_vigil.lines.outset import Place
-from vllm_vigil.lines.reader import Reader
+from vllm_vigil.lines.reader import Batch, Reader
 from vllm_vigil.lines.settings import LogSettings
-from vllm_vigil.model import Line
+from vllm_vigil.lines.sift import Sieve
+from vllm_vigil.model import Line, Stretch
 from vllm_vigil.telemetry import Telemetry
 
 NOBODY = 65_534
@@ -28,6 +29,7 @@ class Logs:
         self.telemetry = Telemetry(clock)
         self.stored: dict[str, str] = {}
         self.stamp: Stamp = lambda _data, _now: None
+        self.sieve: Callable[[], Sieve | None] = lambda: None
         self.settings: Mapping[str, tuple[LogSettings, ...]] = {
             "llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))
         }
@@ -45,7 +47,7 @@ class Logs:
 
     def read(self, max_bytes: int = 1 << 20) -> list[Line]:
         """One batch."""
-        return list(self.reader.read(max_bytes).lines)
+        return lines_of(self.reader.read(max_bytes))
 
     def texts(self, max_bytes: int = 1 << 20) -> list[str]:
         """One batch, as texts."""
@@ -75,7 +77,13 @@ class Logs:
         return self.number("vigil_log_lost_bytes_total", cause=cause)
 
     def _new(self) -> Reader:
-        return Reader(self.settings, self.stored, self.telemetry, self.clock, self.stamp)
+        return Reader(self.settings, self.stored, self.telemetry, self.clock, stamp=self.stamp, sieve=self.sieve)
+
+
+def lines_of(batch: Batch) -> list[Line]:
+    """The lines of a batch of which none were left out."""
+    assert not any(isinstance(line, Stretch) for line in batch.lines)
+    return [line for line in batch.lines if isinstance(line, Line)]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 The timer is the truth and a wake-up only shortens it, so it may be slow while wake-ups come. Where the kernel gives
 none, or gives none for what the timer then finds (a file written from another machine), it is quick. After a read that
-found something nothing is read for a while: 10,000 writes a second are then 20 reads.
+found something nothing is read for a while: 10,000 writes a second are then 16 reads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from vllm_vigil.clock import Clock, Waker
 from vllm_vigil.lines.reader import Batch
 from vllm_vigil.lines.wake import Pipes, Writes
 
-PACE_SECONDS = 0.05
+PACE_SECONDS = 0.06
 QUICK_SECONDS = 0.2
 SLOW_SECONDS = 1.0
 DEAF_SECONDS = 60.0

@@ -21,7 +21,7 @@ from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.events.shape import read
-from vllm_vigil.events.sieve import Gate
+from vllm_vigil.events.sieve import Gate, sieves
 from vllm_vigil.events.times import zone
 from vllm_vigil.incidents.alertmanager import alert_of
 from vllm_vigil.incidents.lifecycle import Incidents
@@ -69,7 +69,8 @@ class Round:
         self.rules = merge(config.rules) | _watch_rules(config.watch)
         self.incidents = Incidents(self.rules, self._around)
         logs = {server.server: server.logs for server in config.vllm}
-        self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin)
+        rows = (*user_rows(config.patterns), *PATTERNS)
+        self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin, sieve=sieves(rows))
         self.outbox = Outbox(store, config.notify, clock, self.wake, self._numbers)
         self.style = Style(
             self.remedy,

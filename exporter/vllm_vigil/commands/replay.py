@@ -24,7 +24,7 @@ from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.pattern import Pattern
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
-from vllm_vigil.events.sieve import Sieve, sieves
+from vllm_vigil.events.sieve import sieves
 from vllm_vigil.events.times import Zone, zone
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import Rule, merge
@@ -78,7 +78,7 @@ class Story:
     def _events(self, name: str) -> Iterator[Event]:
         clock = RealClock()
         joiner = Joiner(self, clock, self._zone)
-        log = Log(name, Sieve(*self._sieves), joiner, self._progress)
+        log = Log(name, self._sieves(), self._progress)
         unsaid = log.written_at()
         for line in log.lines():
             for record in joiner.feed(line):
@@ -86,7 +86,6 @@ class Story:
         for record in joiner.flush():
             yield from self._recognised(record, unsaid)
         self._until = max(self._until, joiner.said_at(name) or 0.0)
-        self.counts.update(log.counts)
 
     def lines_read(self, file: str, level: str, count: int = 1) -> None:  # noqa: ARG002  # the joiner's tally
         """Lines that the joiner saw."""

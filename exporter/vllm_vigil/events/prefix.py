@@ -87,3 +87,18 @@ DOCUMENT = re.compile(
     rb'(?:, "(?!(?:levelname|asctime|record)")[a-z_A-Z]++": (?:' + _STRING + rb"|[0-9]++))*+\}"
 )
 """A whole line of vLLM's built-in JSON format: flat, and surely what `json` makes of it."""
+_TIMED = (b"INFO ", b"WARNING ", b"DEBUG ", b'{"asctime"')
+
+
+def last_timed(block: bytes, low: int, high: int) -> tuple[int, int] | None:
+    """The last line that says a time, of whole lines that a sieve has left out."""
+    latest = -1
+    for token in _TIMED:
+        at = block.rfind(token, max(low, latest), high)
+        while at >= 0:
+            start = block.rfind(b"\n", 0, at) + 1
+            if RECORD.match(block, start) or block.startswith(_TIMED[-1], start):
+                latest = max(latest, start)
+                break
+            at = block.rfind(token, max(low, latest), start)
+    return (latest, block.find(b"\n", latest)) if latest >= 0 else None

@@ -12,15 +12,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC
 from typing import Protocol
 
 from vllm_vigil.clock import Clock, CrankedClock
 from vllm_vigil.events.part import Part, Shape
 from vllm_vigil.events.pending import CHAINS, CHILD, GROUP, TRACEBACK, Pending, goes_on, is_over
+from vllm_vigil.events.prefix import RECORD, last_timed
 from vllm_vigil.events.shape import read
 from vllm_vigil.events.times import Zone
-from vllm_vigil.model import Line, Record
+from vllm_vigil.model import Line, Record, Stretch
 
 FLUSH_SECONDS = 0.5
 MAX_PENDING = 64
@@ -52,8 +54,9 @@ class Joiner:
         self._clock = clock
         self._zone = zone
         self._gate = gate
-        self._passed: Counter[str] = Counter()  # file -> lines at INFO that were not read
+        self._passed: Counter[tuple[str, str]] = Counter()  # file, level -> lines that were not read
         self._said_at: dict[str, float] = {}  # file -> the last time that a line of it said
+        self._behind: dict[str, list[Stretch]] = {}  # file -> what was left out since, all of one block
         self._pending: dict[Key, Pending] = {}  # in the order in which they began
         self._marked: set[str] = set()  # files whose records mark that they go on
         self._read: dict[str, tuple[str, int]] = {}  # file -> generation, end of what was read
@@ -61,14 +64,17 @@ class Joiner:
 
     # --- lines
 
-    def feed(self, line: Line) -> list[Record]:
-        """The records that this line completed: none, or some, its own among them or not."""
+    def feed(self, line: Line | Stretch) -> list[Record]:
+        """The records that this line completed: none, or some, its own among them or not; or that a stretch did."""
+        if isinstance(line, Stretch):
+            return self._pass_over(line)
         if self._known(line) or self._passes(line):
             return []
         part = read(line.data, self._clock.wall(), self._zone)
         self._telemetry.lines_read(line.file, part.level)
         if part.at is not None:
             self._said_at[line.file] = part.at
+            self._behind.pop(line.file, None)
         done = self._turn(line)
         soft = line.soft or line.data.endswith(b"\r")
         if soft and part.shape is Shape.RECORD:
@@ -83,34 +89,71 @@ class Joiner:
 
     def flush(self, older_than_seconds: float = 0.0) -> list[Record]:
         """The records to which nothing was added for so long; at the end of a replay all of them."""
-        for file, count in self._passed.items():
-            self._telemetry.lines_read(file, "INFO", count)
+        for (file, level), count in self._passed.items():
+            self._telemetry.lines_read(file, level, count)
         self._passed.clear()
+        for file in list(self._behind):
+            self.said_at(file)
         latest = self._clock.monotonic() - older_than_seconds
         return self._close(lambda _, pending: pending.born <= latest)
 
-    def _passes(self, line: Line) -> bool:
-        """Whether a line is of no consequence: an ordinary one, while no record is open; it is only counted."""
-        if self._gate is None or self._pending or line.soft or not self._gate.passes(line.data):
-            return False
-        generation, end = self._read.get(line.file, ("", 0))
-        if generation == line.generation:
-            self._read[line.file] = (generation, max(end, line.end))
-        self._passed[line.file] += 1
-        return True
-
-    @property
-    def busy(self) -> bool:
-        """Whether a record is held open, so that the next line may change what becomes of it."""
-        return bool(self._pending)
-
     def said_at(self, file: str) -> float | None:
         """The time that the last line said which said one (epoch seconds)."""
+        for stretch in reversed(self._behind.pop(file, ())):
+            last = last_timed(stretch.block, stretch.start, stretch.end)
+            at = read(stretch.block[slice(*last)], self._clock.wall(), self._zone).at if last else None
+            if at is not None:
+                self._said_at[file] = at
+                break
         return self._said_at.get(file)
+
+    def _passes(self, line: Line) -> bool:
+        """Whether a line is of no consequence: an ordinary one, while no record is open; it is only counted."""
+        if self._gate is None or line.soft or self._busy(line.file) or not self._gate.passes(line.data):
+            return False
+        self._reach(line.file, line.generation, line.end)
+        self._passed[line.file, "INFO"] += 1
+        if RECORD.match(line.data):
+            self._behind[line.file] = [Stretch(line.file, line.data + b"\n", 0, len(line.data) + 1, line.offset)]
+        return True
+
+    def _pass_over(self, stretch: Stretch) -> list[Record]:
+        """Look at the lines of a stretch while a record is open, or while they may be known; only count the others."""
+        done: list[Record] = []
+        at = stretch.start
+        while at < stretch.end and self._busy(stretch.file):
+            end = stretch.block.find(b"\n", at)
+            offset, stop = stretch.at + at, stretch.at + end + 1
+            done += self.feed(
+                Line(stretch.file, stretch.block[at:end], stretch.server, stretch.generation, offset, stop)
+            )
+            at = end + 1
+        if at < stretch.end:
+            self._leave_out(replace(stretch, start=at) if at > stretch.start else stretch)
+        return done
+
+    def _leave_out(self, stretch: Stretch) -> None:
+        file, others = stretch.file, [level for begins, level in stretch.levels if begins >= stretch.start]
+        for level in others:
+            self._passed[file, level] += 1
+        self._passed[file, "INFO"] += stretch.block.count(b"\n", stretch.start, stretch.end) - len(others)
+        self._reach(file, stretch.generation, stretch.at + stretch.end)
+        behind = self._behind.get(file)
+        if behind and behind[-1].block is not stretch.block:
+            self.said_at(file)  # so that no more than one block is kept
+        self._behind.setdefault(file, []).append(stretch)
+
+    def _busy(self, file: str) -> bool:
+        """Whether a record of the file is held open, so that its next line may change what becomes of it."""
+        return file in self._skip or (bool(self._pending) and any(key[0] == file for key in self._pending))
+
+    def _reach(self, file: str, generation: str, end: int) -> None:
+        before, reached = self._read.get(file, ("", 0))
+        self._read[file] = (generation, max(end, reached) if generation == before else end)
 
     def _begin(self, key: Key, line: Line, part: Part, *, soft: bool, begins: bool) -> list[Record]:
         ended = part.shape in (Shape.CPP, Shape.RECORD)
-        pending = Pending(part, line, self._clock.monotonic(), soft, ended, self._said_at.get(line.file))
+        pending = Pending(part, line, self._clock.monotonic(), soft, ended, self.said_at(line.file))
         pending.spans(line)
         if not begins:
             return [pending.record()]
@@ -148,8 +191,8 @@ class Joiner:
 
     def _turn(self, line: Line) -> list[Record]:
         """A new generation of a file completes what the old one had begun."""
-        generation, end = self._read.get(line.file, (line.generation, 0))
-        self._read[line.file] = (line.generation, max(end, line.end) if generation == line.generation else line.end)
+        generation, _ = self._read.get(line.file, (line.generation, 0))
+        self._reach(line.file, line.generation, line.end)
         if generation == line.generation:
             return []
         return self._close(lambda key, pending: key[0] == line.file and pending.line.generation != line.generation)

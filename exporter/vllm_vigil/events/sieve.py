@@ -1,19 +1,19 @@
-"""Blocks of one file -> the spans of the lines that `record.py` must see, and how many others there were, by level.
+"""Blocks of one file -> the spans of the lines that `record.py` must see, and the levels of the others.
 
 The promise: the events are those of reading every line, and so are the counts. What is left out is complete in itself
 and of no row's interest: at INFO what the scan does not give, at DEBUG and WARNING what holds none of the texts.
-That holds while no record is held open (`Joiner.busy`): then the next lines must be given too, whatever they are. A
+That holds while no record is held open: then the joiner looks into what was left out, as far as that record goes. A
 WARNING may go on unmarked while the file has shown no mark (CR LF), so until then all of them are given.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from vllm_vigil.events.pattern import Pattern
-from vllm_vigil.events.prefix import DOCUMENT, ORDINARY, RECORD
+from vllm_vigil.events.prefix import DOCUMENT, ORDINARY, RECORD, last_timed
 from vllm_vigil.events.scan import Scan, Span, scan
 
 _HIDING = (b"\0", b"\xc2\x9b", b"\x1b")
@@ -45,26 +45,32 @@ class Texts:
 class Sieve:
     """For one file. `scan` may be shared among files, as it has no state."""
 
-    def __init__(self, texts: Texts, by: Scan | None) -> None:
+    def __init__(self, texts: Texts, by: Scan) -> None:
         self._texts = texts
         self._scan = by
         self._marked = False
 
-    def sift(self, block: bytes) -> tuple[list[Span], Counter[str]]:
-        """The spans of the lines to be read, and the counts of the others. The block is of whole lines."""
-        if self._scan is None:
-            return list(_every(block)), Counter()
+    def sift(self, block: bytes) -> tuple[list[Span], list[tuple[int, str]]]:
+        """The spans of the lines to be read; where each of the others begins that is not at INFO, and its level.
+
+        The block is of whole lines.
+        """
         given: list[Span] = []
         maybe: dict[str, list[Span]] = {level: [] for level in QUIET}
         for start, end in self._scan.spans(block):
             level = self._quiet(block, start, end)
-            if level:
-                maybe[level].append((start, end))
-            else:
-                given.append((start, end))
-        counts = self._leave_out(block, maybe, given)
-        counts["INFO"] += block.count(b"\n") - len(given) - counts.total()
-        return sorted(given), counts
+            (maybe[level] if level else given).append((start, end))
+        levels: list[tuple[int, str]] = []
+        for level, spans in maybe.items():
+            unheard = self._texts.unheard(level, [block[start:end] for start, end in spans]) if spans else []
+            given += [span for span, out in zip(spans, unheard, strict=True) if not out]
+            if level != "INFO":
+                levels += [(span[0], level) for span, out in zip(spans, unheard, strict=True) if out]
+        return sorted(given), sorted(levels)
+
+    def last_timed(self, block: bytes, low: int, high: int) -> Span | None:
+        """See `last_timed`."""
+        return last_timed(block, low, high)
 
     def _quiet(self, block: bytes, start: int, end: int) -> str:
         """The level of a line that may be of no interest, "" for one that must be read."""
@@ -78,16 +84,6 @@ class Sieve:
             return level if quiet and block.find(b"\r", start, end) < 0 else ""
         document = DOCUMENT.fullmatch(block, start, end)
         return document["level"].decode() if document else ""
-
-    def _leave_out(self, block: bytes, maybe: dict[str, list[Span]], given: list[Span]) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for level, spans in maybe.items():
-            if not spans:
-                continue
-            unheard = self._texts.unheard(level, [block[start:end] for start, end in spans])
-            given += [span for span, out in zip(spans, unheard, strict=True) if not out]
-            counts[level] = sum(unheard)
-        return counts
 
 
 class Gate:
@@ -106,11 +102,15 @@ class Gate:
         return b"\r" not in data and not _hides(data)
 
 
-def sieves(rows: Iterable[Pattern]) -> tuple[Texts, Scan | None]:
-    """What the sieves of all files share, for these rows: their texts, and a scan unless a row looks at every INFO."""
+def sieves(rows: Iterable[Pattern]) -> Callable[[], Sieve | None]:
+    """What makes a sieve for each file, for these rows; it makes none if a row looks at every line at INFO.
+
+    The scan that they share is made with the first: it costs 0.1 s and some memory, and not everybody has a log.
+    """
     texts = Texts(rows)
     at_info = texts.by_level["INFO"]
-    return texts, scan(at_info) if at_info is not None else None
+    shared = cache(lambda: scan(at_info or ()))
+    return lambda: None if at_info is None else Sieve(texts, shared())
 
 
 def _texts(rows: tuple[Pattern, ...], level: str) -> tuple[bytes, ...] | None:
@@ -127,11 +127,3 @@ def _any(texts: tuple[bytes, ...] | None) -> re.Pattern[bytes] | None:
 def _hides(line: bytes) -> bool:
     """Whether something in the line could hide a text; the process part alone may be coloured."""
     return b"\0" in line or b"\xc2\x9b" in line or line.count(b"\x1b") != 2 * line.startswith(b"\x1b")
-
-
-def _every(block: bytes) -> Iterable[Span]:
-    at = 0
-    while at < len(block):
-        end = block.find(b"\n", at)
-        yield at, end
-        at = end + 1

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from vllm_vigil.lines.settings import Format
+from vllm_vigil.lines.sift import Left, Sieve
 from vllm_vigil.lines.wrap import unwrap
 
 LOOK_BACK_SECONDS = 600.0
@@ -26,13 +27,14 @@ Stamp = Callable[[bytes, float], float | None]
 class Backlog:
     """The part of one file, up to the offset `end`, that was written before we looked."""
 
-    def __init__(self, descriptor: int, form: Format, stamp: Stamp, now: float) -> None:
+    def __init__(self, descriptor: int, form: Format, stamp: Stamp, now: float, sieve: Sieve | None = None) -> None:
         status = os.fstat(descriptor)
         self.end = status.st_size
         self.old = False
         self._descriptor = descriptor
         self._form = form
         self._stamp = stamp
+        self._sieve = sieve
         self._now = now
         self._modified = status.st_mtime
         self._zone_seconds: float | None = None  # None: no line says a time, as far as is known
@@ -72,6 +74,12 @@ class Backlog:
             self._last = min(at + self._zone_seconds, self._modified)
         late = max(0.0, self._now - self._last)
         return late if self.old or late >= LATE_SECONDS else 0.0
+
+    def pass_over(self, left: Left) -> None:
+        """Note when what was left out was written; the line after it may say no time."""
+        last = self._sieve.last_timed(left.block, left.start, left.end) if self._sieve else None
+        if last:
+            self.late_seconds(left.block[slice(*last)])
 
     def _times(self, begin: int, end: int) -> Iterator[tuple[int, float]]:
         """Offset and time of every whole line of a stretch that says one."""

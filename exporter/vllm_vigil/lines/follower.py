@@ -22,7 +22,7 @@ from vllm_vigil.lines.report import GONE, TRUNCATED, Report
 from vllm_vigil.lines.retired import leaving
 from vllm_vigil.lines.search import find, passed
 from vllm_vigil.lines.siblings import key_at
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 
 UNENDED_SECONDS = 5.0
 """A line that has no end and has not grown for so long is given as it is; the position stays before it."""
@@ -49,7 +49,7 @@ class Follower:
         self._modified = max((mark.modified for mark in outset.marks or ()), default=0)
         self._current: Generation | None = None
         self._retired: list[Generation] = []  # oldest first
-        self._finished: list[Line] = []  # last lines without an end, to be given with the next
+        self._finished: list[Line | Stretch] = []  # last lines without an end, to be given with the next
 
     @property
     def keys(self) -> frozenset[tuple[int, int]]:
@@ -196,7 +196,7 @@ class Follower:
 
     # --- reading
 
-    def read(self, share_bytes: int) -> list[Line]:
+    def read(self, share_bytes: int) -> list[Line | Stretch]:
         """Lines in the order in which they were written, out of at most so many bytes read now."""
         if self._parked:
             self.look(unpark=True)
@@ -205,7 +205,7 @@ class Follower:
             for generation in self._open():
                 while share_bytes > 0 and generation.waiting_bytes:
                     before = generation.lines.at
-                    pieces = generation.read(min(share_bytes, generation.waiting_bytes))
+                    pieces = generation.read(min(share_bytes, generation.waiting_bytes), self._outset.sieve)
                     if pieces is None or generation.lines.at == before:
                         break  # replaced or shrunk meanwhile: the next look sees to it
                     self.used_at = generation.grown_at = self._clock.monotonic()

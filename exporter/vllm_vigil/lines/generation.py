@@ -17,9 +17,10 @@ from vllm_vigil.lines.backlog import Backlog
 from vllm_vigil.lines.lag import Lag
 from vllm_vigil.lines.mark import HEAD_BYTES, TAIL_BYTES, Mark, digest
 from vllm_vigil.lines.settings import Format
+from vllm_vigil.lines.sift import Left, Sieve, cut
 from vllm_vigil.lines.split import Piece, Splitter
 from vllm_vigil.lines.wrap import Parts, may_be_wrapped
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 
 HOLE = bytes(512)
 KINDS = {
@@ -148,7 +149,7 @@ class Generation:
         self.lag.saw(now, self.size)
         return True
 
-    def read(self, limit_bytes: int) -> list[Piece] | None:
+    def read(self, limit_bytes: int, sieve: Sieve | None = None) -> list[Piece | Left] | None:
         """The lines that end in the next bytes; None if the content is no longer the one that was read."""
         at = self.lines.at
         block = os.pread(self.descriptor, len(self._tail) + limit_bytes, at - len(self._tail))
@@ -158,14 +159,16 @@ class Generation:
         data = block[len(self._tail) :]
         self._head = head[: at + len(data)]
         self._tail = block[-TAIL_BYTES:]
-        pieces = self.lines.feed(data)
+        again = self.lines.start < self.given  # line by line, as some of them were given before
+        pieces = list(cut(data, self.lines, None if again else sieve))
         self.size = max(self.size, self.lines.at)
         if pieces:
             start = len(block) - (self.lines.at - self.lines.start)
             self._start_tail = block[max(0, start - TAIL_BYTES) : start]
         if data.startswith(HOLE):
             self._leap()
-        return [piece for piece in self.parts.join(pieces) if not self._was_given(piece)]
+        joined = self.parts.join(pieces)
+        return [piece for piece in joined if not self._was_given(piece)] if again else joined
 
     def unended(self) -> Piece | None:
         """The line that has no end yet, to be given as it is; once, unless more comes than its end."""
@@ -185,8 +188,8 @@ class Generation:
         piece = self.lines.finish()
         return piece if piece and piece.end > self.given else None
 
-    def _was_given(self, piece: Piece) -> bool:
-        return piece.offset < self.given and piece.end - 1 - piece.soft <= self.given
+    def _was_given(self, piece: Piece | Left) -> bool:
+        return isinstance(piece, Piece) and piece.offset < self.given and piece.end - 1 - piece.soft <= self.given
 
     def begin_anew(self) -> Generation:
         """The same file, whose content was replaced: another generation, which takes the descriptor over."""
@@ -214,8 +217,12 @@ class Generation:
         """Where reading stands, which may be within a line."""
         return self._mark(self.lines.at, self._tail)
 
-    def to_line(self, piece: Piece, file: str, server: str) -> Line:
-        """A piece of it as the rest of the program sees it."""
+    def to_line(self, piece: Piece | Left, file: str, server: str) -> Line | Stretch:
+        """A piece of it, or what was left out of it, as the rest of the program sees it."""
+        if isinstance(piece, Left):
+            if self.backlog and piece.at + piece.start < self.backlog.end:
+                self.backlog.pass_over(piece)
+            return Stretch(file, piece.block, piece.start, piece.end, piece.at, server, self.id, piece.levels)
         if self.backlog is None or piece.offset >= self.backlog.end:
             return Line(file, piece.data, server, self.id, piece.offset, piece.end, piece.soft)
         late = self.backlog.late_seconds(piece.data)

@@ -10,6 +10,7 @@ from vllm_vigil.lines.backlog import Backlog, Stamp
 from vllm_vigil.lines.generation import Generation
 from vllm_vigil.lines.mark import Mark
 from vllm_vigil.lines.settings import Format
+from vllm_vigil.lines.sift import Sieve
 
 
 class Place(Protocol):
@@ -35,17 +36,18 @@ class Place(Protocol):
 class Outset:
     """How following begins: from `marks`, where the path was left, or without them by `first_sight` near its end.
 
-    `stamp` reads the time in a line, `form` says how lines are wrapped.
+    `stamp` reads the time in a line, `form` says how lines are wrapped, `sieve` which lines matter (without it, all).
     """
 
     marks: tuple[Mark, ...] | None
     first_sight: bool
     stamp: Stamp
     form: Format = Format.AUTO
+    sieve: Sieve | None = None
 
     def backlog(self, descriptor: int, now: float) -> Backlog:
         """What stands in a file now (epoch seconds), measured. Raises OSError."""
-        found = Backlog(descriptor, self.form, self.stamp, now)
+        found = Backlog(descriptor, self.form, self.stamp, now, self.sieve)
         found.measure()
         return found
 

@@ -32,9 +32,10 @@ from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.report import Report
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.siblings import rotated
+from vllm_vigil.lines.sift import Sieve
 from vllm_vigil.lines.source import Source
 from vllm_vigil.lines.stdin import Stdin
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 from vllm_vigil.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Batch:
     `files` (device and inode -> descriptor) and `pipes` are where more is heard; they are open until the next read.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[Line | Stretch, ...]
     more: bool
     followed: tuple[Followed, ...] = ()
     files: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Reader:
     """Reads every log. `positions` is what was stored: the path's name -> the body that `positions()` gave.
 
     `stamp` reads the time in a line; without it there is no looking back. `stdin` is what a log of `stdin: true` reads.
+    `sieve` makes for each file one that knows which lines matter; without it all of them come one by one.
     """
 
     def __init__(
@@ -82,12 +84,15 @@ class Reader:
         positions: Mapping[str, str],
         telemetry: Telemetry,
         clock: Clock,
+        *,
         stamp: Stamp = lambda _data, _now: None,
         stdin: Pump | None = None,
+        sieve: Callable[[], Sieve | None] = lambda: None,
     ) -> None:
         self._logs = logs
         self._stamp = stamp
         self._stdin = stdin
+        self._sieve = sieve
         self._containers = Containers()
         self._stored = dict(positions)
         self._left: dict[str, str] = {}  # positions of paths let go since they were last asked for
@@ -112,7 +117,7 @@ class Reader:
             self._spare_descriptors()
         self._discover()
         waiting = [follower for follower in self._followers.values() if follower.waiting]
-        lines: list[Line] = []
+        lines: list[Line | Stretch] = []
         for follower, share in self._shares(waiting, max_bytes):
             lines += follower.read(share)
             self._spare_descriptors()
@@ -240,12 +245,13 @@ class Reader:
 
     def _source(self, name: str, server: str, log: LogSettings, report: Report) -> Source:
         if log.stdin and self._stdin:
-            return Stdin(server, report, self._clock, self._stdin)
+            return Stdin(server, report, self._clock, self._stdin, self._sieve())
         if log.journal:
             return Journal(name, server, report, self._clock, self._stored_as(name, left_from_json))
         marks = self._stored_as(name, marks_from_json)
         first_sight = marks is None and log.name not in self._seen
-        return Follower(name, server, report, self._clock, Outset(marks, first_sight, self._stamp, log.format))
+        outset = Outset(marks, first_sight, self._stamp, log.format, self._sieve())
+        return Follower(name, server, report, self._clock, outset)
 
     def _stored_as(self, name: str, parse: Callable[[str], T]) -> T | None:
         """The position of a log, None if there is none that can be used."""

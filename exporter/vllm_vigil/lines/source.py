@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from vllm_vigil.lines.outset import Place
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 
 
 class Source(Protocol):
@@ -45,7 +45,7 @@ class Source(Protocol):
     def look(self) -> None:
         """See what there is to read."""
 
-    def read(self, share_bytes: int) -> list[Line]:
+    def read(self, share_bytes: int) -> Sequence[Line | Stretch]:
         """Lines out of about so many bytes."""
 
     def position(self, held: Iterable[Place]) -> str | None:

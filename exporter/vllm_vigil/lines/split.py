@@ -38,6 +38,25 @@ class Splitter:
         self._hold(rest)
         return pieces
 
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins a line."""
+        return self.at == self.start
+
+    def leave_out(self, count: int) -> None:
+        """Pass over so many bytes of whole lines, which somebody else deals with."""
+        self.at += count
+        self.start = self.at
+
+    def take(self, line: bytes) -> Piece:
+        """A whole line, given without its end, where the next byte begins one."""
+        body = line.removesuffix(b"\r")
+        if b"\r" in body or b"\0" in body or len(body) > LINE_LIMIT_BYTES:
+            return self._end(line)
+        piece = Piece(body, self.at, self.at + len(line) + 1, len(body) < len(line))
+        self.leave_out(len(line) + 1)
+        return piece
+
     def skip(self, count: int) -> None:
         """Leave out so many bytes that hold nothing (a hole); they belong to the line not ended yet."""
         self.at += count

@@ -14,8 +14,9 @@ from vllm_vigil.lines.outset import Place
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.report import DROPPED, TOO_LONG, Report
 from vllm_vigil.lines.settings import STDIN
+from vllm_vigil.lines.sift import Left, Sieve, cut
 from vllm_vigil.lines.split import Piece, Splitter
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 
 
 class Stdin:
@@ -24,7 +25,7 @@ class Stdin:
     idle = False
     files: Mapping[tuple[int, int], int] = MappingProxyType({})
 
-    def __init__(self, server: str, report: Report, clock: Clock, pump: Pump) -> None:
+    def __init__(self, server: str, report: Report, clock: Clock, pump: Pump, sieve: Sieve | None = None) -> None:
         self.name = STDIN
         self.server = server
         self.lag_bytes = 0
@@ -33,6 +34,7 @@ class Stdin:
         self._report = report
         self._clock = clock
         self._pump = pump
+        self._sieve = sieve
         self._lines = Splitter(0)
         self._lag = Lag()
         self._generation = f"{STDIN}-{os.getpid()}-{clock.wall():.0f}"
@@ -57,13 +59,13 @@ class Stdin:
         if not self._over:
             self._report.good()
 
-    def read(self, share_bytes: int) -> list[Line]:
+    def read(self, share_bytes: int) -> list[Line | Stretch]:
         """Lines out of about so many bytes."""
         data, dropped = self._pump.take(share_bytes)
         if dropped:
             self._report.gap(DROPPED, dropped)
             logger.warning("standard input came faster than it was judged: {} bytes were passed over", dropped)
-        pieces = self._lines.feed(data)
+        pieces = list(cut(data, self._lines, self._sieve))
         if self._pump.ended and not self._pump.waiting_bytes and not self._over:
             self._over = True
             pieces += [last for last in (self._lines.finish(),) if last]
@@ -72,7 +74,10 @@ class Stdin:
         self.look()
         return [self._line(piece) for piece in pieces]
 
-    def _line(self, piece: Piece) -> Line:
+    def _line(self, piece: Piece | Left) -> Line | Stretch:
+        if isinstance(piece, Left):
+            at, levels = piece.at, piece.levels
+            return Stretch(self.name, piece.block, piece.start, piece.end, at, self.server, self._generation, levels)
         return Line(self.name, piece.data, self.server, self._generation, piece.offset, piece.end, piece.soft)
 
     def position(self, held: Iterable[Place]) -> None:  # nothing can be read again

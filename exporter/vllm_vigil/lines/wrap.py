@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from vllm_vigil.lines.settings import Format
+from vllm_vigil.lines.sift import Left
 from vllm_vigil.lines.split import LINE_LIMIT_BYTES, Piece
 
 _CRI = re.compile(
@@ -76,9 +77,10 @@ class Parts:
         """Where the first part stands of the line that is said to stand at an offset."""
         return self._joined.get(offset, offset)
 
-    def join(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """The lines that these pieces complete."""
-        return [piece for stored in pieces if (piece := self._one(stored))]
+    def join(self, pieces: Iterable[Piece | Left]) -> list[Piece | Left]:
+        """The lines that these pieces complete; what was left out is wrapped by nobody."""
+        joined = ((stored if isinstance(stored, Left) else self._one(stored)) for stored in pieces)
+        return [piece for piece in joined if piece]
 
     def _one(self, stored: Piece) -> Piece | None:
         part = unwrap(stored.data, self._form)
