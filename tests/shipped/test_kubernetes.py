@@ -241,8 +241,9 @@ def test_vllms_output_goes_to_the_log_and_its_end_is_its_own(tmp_path: Path) -> 
     vllm.write_text(VLLM)
     vllm.chmod(0o755)
     with (tmp_path / "output").open("wb") as output:
+        path = f"{tmp_path}:{os.environ['PATH']}"
         process = subprocess.Popen(
-            [*command[:2], script], stdout=output, env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+            [*command[:2], script], stdout=output, env=os.environ | {"PATH": path}, start_new_session=True
         )
     try:
         until(20, "vLLM writes", lambda: "of error" in log.read_text())
@@ -250,7 +251,7 @@ def test_vllms_output_goes_to_the_log_and_its_end_is_its_own(tmp_path: Path) -> 
         until(20, "the log is emptied", lambda: log.stat().st_size < 1 << 20)
         process.send_signal(signal.SIGTERM)
         assert 7 == process.wait(20)
+        until(20, "the last line is there", lambda: "stopping" in log.read_text())
     finally:
-        process.kill()
-    until(20, "the last line is there", lambda: "stopping" in log.read_text())
+        os.killpg(process.pid, signal.SIGKILL)  # the loop that empties the log: in a pod it ends with the container
     assert re.search(r"^serve \S+ --port 8000\n(?s:.*)of error\n(?s:.*)stopping", (tmp_path / "output").read_text())
