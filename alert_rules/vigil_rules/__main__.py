@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vigil_rules import raw_dcgm, raw_vllm, slo
+from vigil_rules import raw_dcgm, raw_vllm
 from vigil_rules.links import stamped
 from vigil_rules.reach import known_from, silent
 from vigil_rules.table import markdown, rules_of
+from vllm_vigil.slo.objectives import SloFile
+from vllm_vigil.slo.rules import text as slo_rules
 
 FOLDER = Path(__file__).parents[1]
 
@@ -24,7 +26,7 @@ LAYER = (FOLDER / "raw" / "vllm.yml", FOLDER / "raw" / "dcgm.yml")
 
 def sources() -> Iterator[tuple[Path, str]]:
     """Every rules file, and what belongs in it."""
-    generated = {"slo.yml": slo.text()}
+    generated = {"slo.yml": slo_rules(SloFile())}
     for path in (*FILES, TARGETS):
         yield path, stamped(generated.get(path.name) or path.read_text())
     yield LAYER[0], raw_vllm.text()

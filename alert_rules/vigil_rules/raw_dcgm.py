@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from vigil_rules.page import Group, Record, page
 from vigil_rules.raw_vllm import RAW
+from vllm_vigil.slo.page import Group, Record, page
 
 MIB = "1048576"
 UUID = '"uuid", "$1", "UUID", "(.+)"'

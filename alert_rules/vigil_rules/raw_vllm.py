@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vigil_rules.page import Group, Record, page
 from vllm_vigil.series.spec import Kind
 from vllm_vigil.series.vllm import VLLM_ROWS, VllmRow
+from vllm_vigil.slo.page import Group, Record, page
 
 RAW = {"job": "raw"}
 """The job of every series recorded here: sources of different jobs meet in one."""

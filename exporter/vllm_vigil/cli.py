@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from vllm_vigil import __version__
 from vllm_vigil.commands import probe_options
+from vllm_vigil.commands.words import add_catalogue, add_export, add_report
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.overlay import Given
 from vllm_vigil.errors import UsageError, VigilError
@@ -55,9 +56,10 @@ def parser() -> argparse.ArgumentParser:
         _outbox,
         _silence,
         _test_notify,
-        _catalogue,
+        add_catalogue,
+        add_export,
+        add_report,
         _probe,
-        _report,
         _demo,
     ):
         add(commands)
@@ -203,22 +205,6 @@ def _test_notify(commands: Commands) -> None:
     command.add_argument("--channel", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
 
 
-def _catalogue(commands: Commands) -> None:
-    def call(options: argparse.Namespace) -> int:
-        from vllm_vigil.series.catalogue import markdown
-        from vllm_vigil.series.versions import matrix
-
-        print(matrix() if options.versions else markdown(), end="")
-        return 0
-
-    text = "print every series that is exported (Markdown)"
-    command = commands.add_parser("catalogue", help=text, description=text)
-    command.add_argument(
-        "--versions", action="store_true", help="instead: which series each release of vLLM can feed, 0.4 to 0.33"
-    )
-    command.set_defaults(command=call)
-
-
 def _probe(commands: Commands) -> None:
     def call(options: argparse.Namespace) -> int:
         from vllm_vigil.commands.probe import Asked, probe
@@ -227,30 +213,6 @@ def _probe(commands: Commands) -> None:
 
     command = commands.add_parser("probe", help=probe_options.TEXT, description=probe_options.TEXT)
     probe_options.declare(command)
-    command.set_defaults(command=call)
-
-
-def _report(commands: Commands) -> None:
-    def call(options: argparse.Namespace) -> int:
-        from vllm_vigil.commands.report import Asked, report
-
-        return report(
-            Asked(options.prometheus, options.month, options.slo, options.bearer_file, options.ca_file),
-            (options.gpu_hour_price, options.energy_price, options.currency),
-            options.output,
-        )
-
-    text = "write the report on a month: promises, latency, use, cost, incidents; from a Prometheus that has our series"
-    command = commands.add_parser("report", help=text, description=text[0].upper() + text[1:])
-    command.add_argument("--prometheus", required=True, metavar="URL", help="its address, http://127.0.0.1:9090")
-    command.add_argument("--month", metavar="YYYY-MM", help="which month, in UTC (the last that is over)")
-    command.add_argument("--slo", type=Path, metavar="FILE", help="what was promised (docs/slo.md), else the defaults")
-    command.add_argument("--output", type=Path, metavar="FILE", help="a .html or .md file; without: Markdown, printed")
-    command.add_argument("--gpu-hour-price", type=float, metavar="PRICE", help="what a GPU costs an hour")
-    command.add_argument("--energy-price", type=float, metavar="PRICE", help="what a kilowatt hour costs")
-    command.add_argument("--currency", default="USD", metavar="NAME", help="of the prices (USD)")
-    command.add_argument("--bearer-file", type=Path, metavar="FILE", help="a token for Prometheus")
-    command.add_argument("--ca-file", type=Path, metavar="FILE", help="the certificate that signed Prometheus' own")
     command.set_defaults(command=call)
 
 

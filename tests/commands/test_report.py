@@ -80,7 +80,10 @@ FAMILIES: tuple[tuple[str, str, dict[str, Course]], ...] = (
     (
         "llm_http_requests",
         "counter",
-        {of("llm_http_requests_total", code="2xx"): steady(99), of("llm_http_requests_total", code="5xx"): steady(1)},
+        {
+            of("llm_http_requests_total", code="2xx", handler="/v1/completions"): steady(99),
+            of("llm_http_requests_total", code="5xx", handler="/v1/completions"): steady(1),
+        },
     ),
     ("llm_requests_waiting", "gauge", {of("llm_requests_waiting"): constant(0.0)}),
     ("llm_kv_cache_usage_ratio", "gauge", {of("llm_kv_cache_usage_ratio"): constant(0.2)}),
@@ -111,7 +114,7 @@ def written(prometheus: str, tmp_path: Path) -> str:
     slo = tmp_path / "slo.yaml"
     slo.write_text(
         "objectives:\n"
-        "  - {tier: gold, server: llama, availability_percent: 99,\n"
+        "  - {tier: gold, server: llama, uptime_percent: 99, availability_percent: 99.5,\n"
         "     time_to_first_token: {within: 1s, target_percent: 95}}\n"
         "  - {tier: gold, server: another, availability_percent: 99}\n"
     )
@@ -135,8 +138,9 @@ def test_promises_are_held_against_the_month(written: str) -> None:
     assert availability[:2] == ["gold", "99 %"]
     assert float(availability[2].removesuffix(" %")) == pytest.approx(95, abs=0.1)
     assert availability[-1] == "broken"
+    assert cells(written, "answered without a 5xx") == ["gold", "99.5 %", "99 %", "-100 %", "broken"]
     assert cells(written, "time to first token within 1 s") == ["gold", "95 %", "98 %", "60 %", "kept"]
-    assert "Not as promised: llama able to answer (gold)." in written
+    assert "Not as promised: llama able to answer (gold); llama answered without a 5xx (gold)." in written
 
 
 def test_use_is_held_against_the_month_before(written: str) -> None:

@@ -10,7 +10,6 @@ from vllm_vigil.config.load import load_slo
 from vllm_vigil.errors import ConfigError
 from vllm_vigil.series.vllm import VLLM_ROWS
 from vllm_vigil.slo.objectives import DEFAULT, LATENCIES, SloFile
-from vllm_vigil.units import Seconds
 
 
 def read(tmp_path: Path, text: str) -> SloFile:
@@ -21,8 +20,8 @@ def read(tmp_path: Path, text: str) -> SloFile:
 
 
 def test_an_empty_file_promises_the_defaults(tmp_path: Path) -> None:
-    """30 days, every server."""
-    assert read(tmp_path, "") == SloFile(Seconds(30 * 86_400.0), (DEFAULT,))
+    """To the users of every server."""
+    assert read(tmp_path, "") == SloFile((DEFAULT,))
 
 
 def test_a_bound_becomes_the_label_of_its_bucket(tmp_path: Path) -> None:
@@ -41,11 +40,11 @@ def test_a_bound_becomes_the_label_of_its_bucket(tmp_path: Path) -> None:
             "objectives: [{time_to_first_token: {within: 800ms, target_percent: 99}}]",
             "objectives[0].time_to_first_token.within: vLLM has no bucket that ends at 0.8s; the nearest ends at 0.75s",
         ),
-        ("objectives: [{tier: gold}]", "objectives[0]: promises nothing: give one of availability_percent, time_to"),
+        ("objectives: [{tier: gold}]", "objectives[0]: promises nothing: give one of availability_percent, uptime"),
         ("objectives: [{availability_percent: 100}]", "availability_percent: must be between 50 and 100"),
         ("objectives: [{availability_percent: 0.999}]", "availability_percent: must be between 50 and 100"),
         ("objectives: []", "objectives: is empty"),
-        ("window: 1d", "window: must be 7d at least"),
+        ("objectives: [{tier: 'a b', uptime_percent: 99}]", "objectives[0].tier: 'a b' cannot be a label"),
         (
             "objectives: [{availability_percent: 99}, {availability_percent: 98}]",
             "objectives: tier 'default' of every server stands twice; keep one",

@@ -137,9 +137,12 @@ class Asking:
         for objective in objectives:
             if objective.server not in ("", server):
                 continue
-            if objective.availability_percent is not None:
+            if objective.uptime_percent is not None:
                 kept = self._by_server(questions.PER_SERVER["serving"]).get(server)
-                yield Promise(objective.tier, "able to answer", objective.availability_percent / 100, kept)
+                yield Promise(objective.tier, "able to answer", objective.uptime_percent / 100, kept)
+            if objective.availability_percent is not None:
+                kept = self._by_server(questions.ANSWERED).get(server)
+                yield Promise(objective.tier, "answered without a 5xx", objective.availability_percent / 100, kept)
             for latency, within in objective.latencies():
                 kept = self._by_server(questions.within(latency.series, within.le)).get(server)
                 title = f"{latency.title} within {within.within:g} s"

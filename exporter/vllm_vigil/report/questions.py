@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vllm_vigil.slo.promises import ASKED
+
 SERVING = (
     'avg by (server) (max by (server, engine) (llm_engine_state{state=~"healthy|idle"})'
     ' unless on (server, engine) (llm_engine_state{state="asleep"} == 1))'
 )
 """Share of a server's engines that can answer at one moment, 0 to 1."""
+
+_ALL = f"sum by (server) (increase(llm_http_requests_total{{{ASKED}}}[{{span}}]))"
+ANSWERED = (
+    f'1 - (sum by (server) (increase(llm_http_requests_total{{code="5xx", {ASKED}}}[{{span}}])) or 0 * {_ALL})'
+    f" / ({_ALL} > 0)"
+)
+"""The share of requests that were not answered with a 5xx."""
 
 PER_SERVER: Mapping[str, str] = {
     "serving": f"avg_over_time(({SERVING})[{{span}}:1m])",

@@ -1,10 +1,10 @@
 """One YAML file of service level objectives, per server and tier, as Settings that check themselves.
 
-    window: 30d
     objectives:
       - tier: gold
         server: llama
         availability_percent: 99.9
+        uptime_percent: 99.5
         time_to_first_token: {within: 1s, target_percent: 99}
 
 A latency objective promises that so many percent of the requests stay within a bound. The bound must be one of the
@@ -13,8 +13,9 @@ bounds of vLLM's buckets: between two of them a histogram knows nothing, and an 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vllm_vigil.units import Seconds, format_duration
 
@@ -57,6 +58,10 @@ LATENCIES = (
 )
 
 
+DEFAULT_TIER = "default"
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9._-]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Within:
     """So many percent of all are to take no longer than `within`.
@@ -82,27 +87,32 @@ class Within:
 class Objective:
     """What one server promises to one tier of its users; without a server it is every server's promise.
 
-    Availability is the share of time in which an engine can answer; what was put to sleep on purpose does not count.
+    Availability is the share of HTTP requests that are not answered with a 5xx. A server that is down answers none, so
+    uptime is promised beside it: the share of time in which its engines can answer, time asleep on purpose left out.
     """
 
-    tier: str = "default"
+    tier: str = DEFAULT_TIER
     server: str = ""
     availability_percent: float | None = None
+    uptime_percent: float | None = None
     time_to_first_token: Within | None = None
     inter_token_latency: Within | None = None
     e2e_request_latency: Within | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Bounds that are no bucket's, and an objective that promises nothing."""
-        if self.availability_percent is not None:
-            yield from _target_problems("availability_percent", self.availability_percent)
+        for name in ("availability_percent", "uptime_percent"):
+            if getattr(self, name) is not None:
+                yield from _target_problems(name, getattr(self, name))
+        if not _LABEL_VALUE.fullmatch(self.tier):
+            yield "tier", f"{self.tier!r} cannot be a label: letters, digits, . - and _"
         for latency, within in self.latencies():
             if float(within.within) not in latency.bounds and not within.custom_bucket:
                 near = min(latency.bounds, key=lambda bound: abs(bound - within.within))
                 text = f"vLLM has no bucket that ends at {format_duration(within.within)}; the nearest ends at "
                 yield f"{latency.key}.within", text + format_duration(near)
-        if self.availability_percent is None and not list(self.latencies()):
-            known = ", ".join(["availability_percent", *(latency.key for latency in LATENCIES)])
+        if self.availability_percent is self.uptime_percent is None and not list(self.latencies()):
+            known = ", ".join(["availability_percent", "uptime_percent", *(latency.key for latency in LATENCIES)])
             yield "", f"promises nothing: give one of {known}"
 
     def latencies(self) -> Iterator[tuple[Latency, Within]]:
@@ -115,6 +125,7 @@ class Objective:
 
 DEFAULT = Objective(
     availability_percent=99.9,
+    uptime_percent=99.9,
     time_to_first_token=Within(Seconds(1.0), 99.0),
     inter_token_latency=Within(Seconds(0.1), 99.0),
     e2e_request_latency=Within(Seconds(30.0), 99.0),
@@ -124,15 +135,12 @@ DEFAULT = Objective(
 
 @dataclass(frozen=True, slots=True)
 class SloFile:
-    """The whole file. The error budget is that of `window`."""
+    """The whole file. An error budget is that of 30 days, which is what the burn rates of the alerts are made for."""
 
-    window: Seconds = Seconds(30 * 86_400.0)
-    objectives: tuple[Objective, ...] = field(default=(DEFAULT,))
+    objectives: tuple[Objective, ...] = (DEFAULT,)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Two promises for the same, and a window too short for the slowest alert, which looks back 3 days."""
-        if self.window < 7 * 86_400:
-            yield "window", "must be 7d at least: the slowest burn alert looks back 3 days"
+        """No promise at all, and two promises for the same."""
         if not self.objectives:
             yield "objectives", "is empty: promise something, or leave the key out"
         seen: set[tuple[str, str]] = set()

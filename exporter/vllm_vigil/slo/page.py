@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from textwrap import indent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """A recording rule, with the comment that stands above it."""
 
@@ -25,7 +25,7 @@ class Record:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Alert:
     """An alerting rule; its links are put in afterwards (`links.py`)."""
 
@@ -49,7 +49,7 @@ class Alert:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """Rules that are evaluated together."""
 
