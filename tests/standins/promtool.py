@@ -95,7 +95,8 @@ def unit_test(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
         "name": case["case"],
         "interval": interval,
         "input_series": [
-            {"series": _scraped(series, target), "values": str(values)} for series, values in case["series"].items()
+            {"series": _scraped(series, target), "values": _notation(values)}
+            for series, values in case["series"].items()
         ],
         "alert_rule_test": [
             test for name, wanted in case.get("alerts", {}).items() for test in _alert_tests(alerts[name], wanted)
@@ -105,6 +106,12 @@ def unit_test(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
         ],
     }
     return {"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [test]}
+
+
+def _notation(values: object) -> str:
+    """promtool's notation; without quotes YAML takes 0x20 for 32."""
+    assert isinstance(values, str), f"put {values!r} into quotes"
+    return values
 
 
 def _scraped(series: str, target: Mapping[str, str]) -> str:
