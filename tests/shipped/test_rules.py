@@ -99,3 +99,16 @@ def seconds(duration: str) -> int:
     """A duration of Prometheus."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     return sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([smhd])", duration))
+
+
+def test_every_alert_and_every_record_is_tried() -> None:
+    """Alerts firing and silent, records with values: all of them, those for raw sites too."""
+    fired, silent, recorded = set(), set(), set()
+    for _, case in CASES:
+        for name, wanted in case.get("alerts", {}).items():
+            fired |= {name} if wanted.get("fires") else set()
+            silent |= {name} if wanted.get("silent") else set()
+        recorded |= {name for name, wanted in case.get("records", {}).items() if wanted["is"]}
+    by_pages = {rule["record"] for rule in rules_of(LAYER[:1])}  # test_raw_rules.py
+    assert (set(), set()) == (set(ALERTS) - fired, set(ALERTS) - silent)
+    assert {rule["record"] for rule in rules_of((*FILES, LAYER[1])) if "record" in rule} - by_pages - recorded == set()
