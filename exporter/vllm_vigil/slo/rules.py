@@ -108,7 +108,7 @@ def _alerts(promise: Promise) -> Iterator[Alert]:
         _burn(promise, SLOW),
         "15m",
         {"severity": "warning", "component": promise.component, **own_labels(promise.tier, promise.server)},
-        f"For a day or longer, {share} of {promise.failed} at {promise.who}.",
+        f"Over the last day or more, {share} of {promise.failed} at {promise.who}.",
         f"The month's error budget ({budget}) will not last. First: {promise.first}.",
         keep="30m",
     )
