@@ -7,14 +7,14 @@ name of a metric stands in one place and the code that reports it reads as prose
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from vllm_vigil import __version__
 from vllm_vigil.clock import Clock
-from vllm_vigil.model import Incident, Outcome, Reading
+from vllm_vigil.model import Incident, Outcome, Point, Reading, Series, Snapshot, labels
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # `*_created` doubles every counter and tells Prometheus nothing
 
@@ -264,6 +264,16 @@ class Telemetry:
     def reloaded(self, *, successful: bool) -> None:
         """The configuration was read again."""
         self._reload.set(int(successful))
+
+    def snapshot(self, names: Collection[str]) -> Snapshot:
+        """The series of these names as they are now, under the names of `/metrics`."""
+        families = self.registry.restricted_registry(names).collect() if names else ()
+        samples = [sample for family in families for sample in family.samples]
+        found: dict[str, Series] = {}
+        for name in names:
+            points = tuple(Point(labels(**each.labels), each.value) for each in samples if each.name == name)
+            found[name] = Series(name, points)
+        return Snapshot(found)
 
     def _gauge(self, name: str, text: str, *label_names: str) -> Gauge:
         return Gauge(name, text, label_names, registry=self.registry)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from vllm_vigil.clock import CrankedClock
 from vllm_vigil.model import Finding, Point, Series, Snapshot, labels
+from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.units import Seconds
 from vllm_vigil.verdict.watch import WatchVerdict
 from vllm_vigil.verdict.watch_settings import WatchSettings
@@ -178,7 +180,9 @@ def test_what_an_earlier_process_told_goes_on_while_it_holds() -> None:
         ({"series": "llm_kv_cache_usage"}, "series", "did you mean 'llm_kv_cache_usage_ratio'?"),
         ({"series": "nonsense!"}, "series", "docs/metrics.md lists them"),
         ({"series": "vllm:num_requests_waiting"}, "series", "here it is 'llm_requests_waiting'"),
-        ({"series": "vigil_source_up"}, "series", "watched in Prometheus"),
+        ({"series": "vigil_source_upp"}, "series", "did you mean 'vigil_source_up'?"),
+        ({"series": "vigil_build_info"}, "series", "only `absent: true`"),
+        ({"series": "vigil_log_events_total"}, "series", "add `rate: 5m`"),
         ({"series": "llm_time_to_first_token_seconds_sum"}, "series", "a part of the histogram"),
         ({"series": "llm_time_to_first_token_seconds"}, "series", "llm_probe_time_to_first_token_seconds"),
         ({"series": "llm_engine_info"}, "series", "only `absent: true`"),
@@ -209,9 +213,24 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(changed: dict[str, A
         row("llm_time_to_first_token_seconds", absent=True),
         row("llm_cache_config_info", absent=True, labels={"block_size": "16"}),
         row("gpu_power_watts", below=50),
+        row("vigil_source_up", below=1, labels={"source": "nvml"}),
+        row("vigil_log_events_total", above=0, rate=Seconds(300.0), labels={"event": "preempted"}),
         row("llm_preemptions_total", above=0, rate=Seconds(300.0)),
     ],
 )
 def test_what_can_be_compared_is_taken(good: WatchSettings) -> None:
     """Gauges and states, the rates of counters, the absence of anything."""
     assert [] == list(good.problems())
+
+
+def test_the_sidecar_s_own_series_are_asked_for_by_name(clock: CrankedClock) -> None:
+    """And compared as the others; a row for a server is of that server."""
+    telemetry = Telemetry(clock)
+    telemetry.source_expected("vllm", "llama")
+    telemetry.source_expected("nvml", "")
+    scene = Scene(down=row("vigil_source_up", below=1), full=row(above=0.9))
+    assert {"vigil_source_up"} == scene.verdict.own
+    found = scene.after(61, telemetry.snapshot(scene.verdict.own))
+    assert ["llama", ""] == [each.server for each in found]
+    assert "vigil_source_up has been below 1 for 1m: 0 (source nvml)" == found[1].summary
+    assert {} == telemetry.snapshot(()).series

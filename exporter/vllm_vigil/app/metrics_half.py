@@ -91,7 +91,8 @@ class MetricsHalf:
         self.engines = judgement.engines
         self.last_tick = now
         self._consider(judgement)
-        watched = verdicts.watch.judge(self.snapshot, wall)
+        own = self._telemetry.snapshot(verdicts.watch.own)
+        watched = verdicts.watch.judge(joined([self.snapshot, own]) if own.series else self.snapshot, wall)
         self._told((*judgement.findings, *gpu_findings, *host_findings, *watched), judgement)
 
     def _consider(self, judgement: Judgement) -> None:

@@ -6,15 +6,18 @@ sidecar's own `vigil_` series are declared by `telemetry.py` and only listed her
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
+
+from prometheus_client import Metric
 
 from vllm_vigil.clock import RealClock
 from vllm_vigil.series.gpu import GPU_SPECS
 from vllm_vigil.series.host import HOST_SPECS
 from vllm_vigil.series.probe import PROBE_SPECS
-from vllm_vigil.series.spec import Spec
+from vllm_vigil.series.spec import Kind, Spec
 from vllm_vigil.series.trends import GPU_TRENDS, LLM_TRENDS
 from vllm_vigil.series.verdict import VERDICT_SPECS
 from vllm_vigil.series.vllm import DERIVED, LEFT_OUT, VLLM_ROWS, VllmRow
@@ -44,6 +47,20 @@ SPECS: Mapping[str, Spec] = unique(
 def spec_of(name: str) -> Spec:
     """The declaration of one of our series. Raises KeyError for a name that is not ours."""
     return SPECS[name]
+
+
+@functools.cache
+def own_specs() -> Mapping[str, Spec]:
+    """The sidecar's own series, as `telemetry.py` declares them; which labels they carry is not told here."""
+    return {
+        name: Spec(name, kind, "", family.documentation, open_labels=True) for name, kind, family in _own_families()
+    }
+
+
+def _own_families() -> Iterator[tuple[str, Kind, Metric]]:
+    for family in Telemetry(RealClock()).registry.collect():
+        kind = Kind.COUNTER if family.type == "counter" else Kind.INFO if family.name.endswith("_info") else Kind.GAUGE
+        yield f"{family.name}_total" if kind is Kind.COUNTER else family.name, kind, family
 
 
 def markdown() -> str:
@@ -108,8 +125,7 @@ def _host() -> Iterator[str]:
 def _own() -> Iterator[str]:
     yield from ("", "## The sidecar: `vigil_`", "")
     yield from _table(("Series", "Kind", "Meaning"))
-    for family in Telemetry(RealClock()).registry.collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
+    for name, _, family in _own_families():
         yield _line((f"`{name}`", family.type, family.documentation))
 
 

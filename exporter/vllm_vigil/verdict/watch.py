@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vllm_vigil.model import Finding, Labels, Snapshot, labels
-from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.units import format_duration
 from vllm_vigil.verdict.onset import Onsets
 from vllm_vigil.verdict.rates import Rates
-from vllm_vigil.verdict.watch_settings import WatchSettings
+from vllm_vigil.verdict.watch_settings import WatchSettings, declared
 
 NAMED_SETS = 4
 THOUSANDS = 100_000
@@ -25,7 +24,8 @@ class Watching:
     def __init__(self, name: str, row: WatchSettings, servers: Sequence[str], told: Iterable[str]) -> None:
         self._name = name
         self._row = row
-        of_server = "server" in spec_of(row.series).labels
+        spec = declared(row.series)
+        of_server = spec is not None and "server" in spec.labels
         wanted = row.labels.get("server")
         self._servers = [each for each in servers if wanted in (None, each)] if of_server else [""]
         self._told = set(told)
@@ -98,12 +98,16 @@ class Watching:
 
 
 class WatchVerdict:
-    """Judges all rows, tick by tick. `told` are the (row, server) that an earlier process or round has told."""
+    """Judges all rows, tick by tick. `told` are the (row, server) that an earlier process or round has told.
+
+    `own` are the series of the sidecar itself that the snapshot must hold too.
+    """
 
     def __init__(
         self, rows: Mapping[str, WatchSettings], servers: Sequence[str], told: Iterable[tuple[str, str]] = ()
     ) -> None:
         known = list(told)
+        self.own = frozenset(row.series for row in rows.values() if row.series.startswith("vigil_"))
         self._rows = [
             Watching(name, row, servers, [server for rule, server in known if rule == name])
             for name, row in rows.items()

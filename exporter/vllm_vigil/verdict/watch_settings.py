@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
 
 from vllm_vigil.model import Severity
-from vllm_vigil.series.catalogue import SPECS
+from vllm_vigil.series.catalogue import SPECS, own_specs
 from vllm_vigil.series.spec import Kind, Spec
 from vllm_vigil.series.vllm import VLLM_ROWS
 from vllm_vigil.units import Seconds
@@ -57,7 +57,7 @@ class WatchSettings:
             yield (given or ["above"])[-1], f"give one of {', '.join(COMPARISONS)}, absent, {said}"
         if self.for_ < 0 or self.quiet <= 0:
             yield "for" if self.for_ < 0 else "quiet", "must be more than 0s"
-        spec = SPECS.get(self.series)
+        spec = declared(self.series)
         if spec is None:
             yield "series", _unknown(self.series)
             return
@@ -91,16 +91,19 @@ class WatchSettings:
                 yield f"labels.{name}", f"{spec.name} has no label {name!r}; {known}"
 
 
+def declared(series: str) -> Spec | None:
+    """The declaration of a series, of the sidecar's own too; None if there is none."""
+    return SPECS.get(series) or own_specs().get(series)
+
+
 def _unknown(series: str) -> str:
     """What is no series of ours: vLLM's own name for one, one of the sidecar itself, or a slip."""
     ours = next((row.spec.name for row in VLLM_ROWS if series in {each.name for each in row.upstream}), None)
     if ours is not None:
         return f"{series!r} is vLLM's own name, which changes; here it is {ours!r}"
-    if series.startswith("vigil_"):
-        return "facts about the sidecar itself are watched in Prometheus (alert_rules/)"
     for suffix in ("_bucket", "_sum", "_count"):
         if series.removesuffix(suffix) in SPECS:
             return f"is a part of the histogram {series.removesuffix(suffix)!r}: watch it in Prometheus (alert_rules/)"
-    near = difflib.get_close_matches(series, SPECS, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(series, (*SPECS, *own_specs()), n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "; docs/metrics.md lists them"
     return f"there is no series {series!r}{hint}"
