@@ -21,7 +21,7 @@ LAYERS = (
     {"commands"},
     {"app", "demo", "log_output", "report"},
     {"config"},
-    {"sources", "probe", "exposition", "verdict", "lines", "events", "incidents", "notifications"},
+    {"sources", "probe", "exposition", "verdict", "lines", "events", "incidents", "notifications", "recorder"},
     {"series", "slo", "state"},
     {"telemetry", "worker", "systemd", "endpoint"},
     {"clock", "redact"},
@@ -32,6 +32,7 @@ LAYERS = (
 LEVEL = {name: -index for index, names in enumerate(LAYERS) for name in names}
 
 FENCES = {
+    "PIL": "recorder/draw.py",
     "apprise": "notifications/channel.py",
     "bcrypt": "exposition/login.py",
     # What makes the client for a vLLM server and the two that ask one, for its page and for tokens; the others ask

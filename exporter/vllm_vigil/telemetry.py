@@ -60,6 +60,9 @@ class Telemetry:
             registry=self.registry,
         )
         self._state_writable.set(1)
+        self._recordings = self._counter(
+            "vigil_recordings_total", "Incidents whose last minutes were to be kept, by what became of it.", "outcome"
+        )
         self._declare_channels()
         self._pushes = self._counter(
             "vigil_alertmanager_pushes_total",
@@ -181,6 +184,15 @@ class Telemetry:
     def incident_opened(self, rule: str) -> None:
         """An incident was opened."""
         self._incidents.labels(rule).inc()
+
+    def recordings_known(self) -> None:
+        """The last minutes of an incident may be kept, and that may end in these ways."""
+        for outcome in ("written", "failed", "skipped"):
+            self._recordings.labels(outcome)
+
+    def recorded(self, outcome: str) -> None:
+        """The last minutes of an incident were kept, or not."""
+        self._recordings.labels(outcome).inc()
 
     def incidents_open(self, incidents: Iterable[Incident]) -> None:
         """These incidents are open now; rules without one show nothing older than this."""

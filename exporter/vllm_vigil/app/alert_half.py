@@ -84,12 +84,17 @@ class AlertHalf:
         telemetry: Telemetry,
         hear: Callable[[str, str, float], None],
         changed: Callable[[], None] = lambda: None,
+        *,
+        heard: Callable[[Record], None] = lambda _: None,
+        opens: Callable[[Incident], None] = lambda _: None,
     ) -> None:
         self._parts = parts
         self._clock = clock
         self._telemetry = telemetry
         self._hear = hear
         self._changed = changed
+        self._heard = heard
+        self._opens = opens
         self._disk = Worker("disk")
         self._reading: asyncio.Future[Batch] | None = None
         self._saving: asyncio.Future[dict[str, str]] | None = None
@@ -211,6 +216,7 @@ class AlertHalf:
     def _events(self, records: Iterable[Record]) -> Iterator[Event]:
         now = self._clock.wall()
         for record in records:
+            self._heard(record)
             at = now - record.late_seconds if record.old else now
             try:
                 event = self._parts.detector.judge(record, at)
@@ -242,6 +248,8 @@ class AlertHalf:
     def _commit(self, positions: Mapping[str, str], wishes: Iterable[str] = ()) -> None:
         """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it."""
         parts, changes = self._parts, self._changes
+        for incident in _opened(changes):
+            self._opens(incident)
         with parts.store.transaction():
             for name, body in positions.items():
                 parts.store.save_position(name, body)
@@ -276,3 +284,7 @@ class AlertHalf:
                 incident.rule,
                 incident.server or "this host",
             )
+
+
+def _opened(changes: Iterable[Change]) -> list[Incident]:
+    return [change.incident for change in changes if change.transition is Transition.OPENED]

@@ -18,7 +18,7 @@ from vllm_vigil import __version__
 from vllm_vigil.app.facts import Facts
 from vllm_vigil.app.round import Round
 from vllm_vigil.clock import Clock
-from vllm_vigil.config.load import Loaded, Recipe
+from vllm_vigil.config.load import Loaded, Recipe, state_directory
 from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import VigilError
 from vllm_vigil.exposition.http import Listener
@@ -27,6 +27,7 @@ from vllm_vigil.exposition.site import Site
 from vllm_vigil.exposition.web_config import WebConfig
 from vllm_vigil.exposition.webhook import Webhook
 from vllm_vigil.lines.pump import Pump
+from vllm_vigil.recorder.flight import Flight
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.state.store import Store
 from vllm_vigil.systemd import Systemd
@@ -49,7 +50,9 @@ class Life:
         self._next: Loaded | None = None
         self._turn = asyncio.Event()
         self._stdin: Pump | None = None
-        self._round = Round(loaded.config, store, clock, self._telemetry, self._pump(loaded.config))
+        config = loaded.config
+        self._recorder = Flight(config.recorder, state_directory(config), clock, self._telemetry)
+        self._round = Round(config, store, clock, self._telemetry, self._pump(config), self._recorder)
         self.facts = Facts(self._round, loaded, clock, self.reload)
         settings = loaded.config.web
         site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), settings, web, Webhook(self.facts))
@@ -103,9 +106,10 @@ class Life:
             await work
         if self._next is not None and not self._stop.is_set():
             await self._round.close()  # before the next is made, which begins with what this one leaves in the store
-            self._round = Round(
-                self._next.config, self._store, self._clock, self._telemetry, self._pump(self._next.config)
-            )
+            config = self._next.config
+            self._recorder.settings = config.recorder
+            pump = self._pump(config)
+            self._round = Round(config, self._store, self._clock, self._telemetry, pump, self._recorder)
             self._next = None
             self._turn.clear()
             self.facts.turn_to(self._round)

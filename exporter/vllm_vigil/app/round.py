@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from vllm_vigil.app.alert_half import AlertHalf, Parts
 from vllm_vigil.app.metrics_half import MetricsHalf, Verdicts
@@ -32,15 +33,16 @@ from vllm_vigil.incidents.told import Heard, Told
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
-from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification
+from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification, Reason
 from vllm_vigil.notifications.alertmanager import Alert, Member
 from vllm_vigil.notifications.channel import Channel
 from vllm_vigil.notifications.heartbeat import Heartbeat
 from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.proof import Proof
-from vllm_vigil.notifications.sender import Sender
+from vllm_vigil.notifications.sender import Picture, Sender
 from vllm_vigil.probe.prober import Prober, Proven
+from vllm_vigil.recorder.flight import Flight
 from vllm_vigil.series.normalise import Normaliser
 from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
@@ -53,6 +55,8 @@ from vllm_vigil.verdict.watch import WatchVerdict
 from vllm_vigil.verdict.watch_settings import WatchSettings
 
 LAST_SECONDS = 2.0
+CHART_SECONDS = 3.0
+CHARTED = frozenset({Reason.FIRST, Reason.FAILOVER})
 RECENT = 200
 ENDED_SECONDS = 300.0  # for so long Alertmanager is told again that it is over, should it have forgotten
 
@@ -61,9 +65,16 @@ class Round:
     """The parts, made for one configuration and wired."""
 
     def __init__(
-        self, config: Config, store: Store, clock: Clock, telemetry: Telemetry, stdin: Pump | None = None
+        self,
+        config: Config,
+        store: Store,
+        clock: Clock,
+        telemetry: Telemetry,
+        stdin: Pump | None = None,
+        recorder: Flight | None = None,
     ) -> None:
         self.config = config
+        self.recorder = recorder
         self._telemetry = telemetry
         self.store = store
         self.rules = merge(config.rules) | _watch_rules(config.watch)
@@ -83,7 +94,9 @@ class Round:
         self.proof = Proof(store, config.notify, clock, telemetry, self.wake)
         self._verdict = Verdict(config.verdict)
         parts = _parts(self, telemetry, clock)
-        self.alerts = AlertHalf(parts, clock, telemetry, hear=self._verdict.hear, changed=self._changed)
+        taps = (recorder.hear, recorder.freeze) if recorder else (_ignore, _ignore)
+        hear = self._verdict.hear
+        self.alerts = AlertHalf(parts, clock, telemetry, hear, self._changed, heard=taps[0], opens=taps[1])
         self._clock = clock
         push = config.alertmanager
         self.members = [Member(url, push, self._pushed, clock, telemetry) for url in push.urls]
@@ -120,6 +133,8 @@ class Round:
                 for member in self.members:
                     group.create_task(member.run())
                 group.create_task(self.proof.run())
+                if self.recorder is not None:
+                    group.create_task(self.recorder.run())
                 if self.heart is not None:
                     group.create_task(self.heart.run())
         finally:
@@ -129,6 +144,8 @@ class Round:
         """The last read and commit, and the last word on what is being sent, in bounded time."""
         finishing = [sender.finish(LAST_SECONDS) for sender in self.senders.values()]
         await asyncio.gather(self._last_read(), *finishing)
+        if self.recorder is not None:
+            await self.recorder.close(LAST_SECONDS)
         for sampler in self.metrics.samplers:
             self._telemetry.source_gone(sampler.source.source, sampler.source.server)
         for followed in self.alerts.followed:
@@ -141,6 +158,8 @@ class Round:
             await asyncio.wait_for(self.alerts.close(), LAST_SECONDS)
 
     def _told(self, findings: tuple[Finding, ...], judgement: Judgement) -> None:
+        if self.recorder is not None:
+            self.recorder.tick(self.metrics.snapshot, judgement.engines)
         self.alerts.weigh(findings, judgement)
 
     def _proven(self, proof: Proven) -> None:
@@ -155,7 +174,11 @@ class Round:
             self.outbox.report(delivery)
 
         url = self.config.notify.channels[name].url
-        return Sender(Channel(name, url), self.store, clock, telemetry, words, report=lost)
+        channel = Channel(name, url)
+        sender = Sender(channel, self.store, clock, telemetry, words, report=lost)
+        if self.recorder is not None:
+            sender.picture = _picture(self.recorder, channel)
+        return sender
 
     def _heart(self) -> Heartbeat | None:
         """The dead man's switch, if one is set; the tick of a round that has just begun is as old as the round."""
@@ -171,8 +194,10 @@ class Round:
         return Heartbeat(settings.url, settings, clock, self._telemetry, age_seconds)
 
     def _numbers(self, incident: Incident) -> Labels:
-        """What the server's last readings said, for the message on an incident of it."""
-        return numbers(self.metrics.snapshot, incident.server)
+        """What the server's last readings said, for the message on an incident of it; and where its bundle stands."""
+        path = self.recorder.path(incident.key) if self.recorder else None
+        bundle = (("bundle", str(path)),) if path else ()
+        return (*numbers(self.metrics.snapshot, incident.server), *bundle)
 
     def _around(self, server: str, fields: Mapping[str, str]) -> Surroundings:
         return surroundings(self.metrics.snapshot, server, fields)
@@ -199,6 +224,10 @@ class Round:
     def wake(self, channel: str) -> None:
         """Something was queued for a channel."""
         self.senders[channel].wake()
+
+
+def _ignore(_: object) -> None:
+    """Nobody records."""
 
 
 def _stamp(data: bytes, now: float) -> float | None:
@@ -256,3 +285,14 @@ def _samplers(config: Config, clock: Clock, telemetry: Telemetry) -> Iterable[Sa
         urls = {server.server: server.url for server in config.vllm}
         host = Host(config.host, urls, clock, lambda: nvml.processes)
         yield Sampler(host, config.host.interval, config.host.stale_after, clock, telemetry)
+
+
+def _picture(recorder: Flight, channel: Channel) -> Picture:
+    """Gives the chart for a channel's first page on an incident, if the channel takes one and it is there soon."""
+
+    async def picture(notification: Notification) -> Path | None:
+        if notification.reason not in CHARTED or not recorder.draws or not channel.takes_pictures:
+            return None
+        return await recorder.chart(notification.incident.key, CHART_SECONDS)
+
+    return picture

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from vllm_vigil.config.load import Recipe, state_directory
 from vllm_vigil.errors import UsageError
 from vllm_vigil.model import Incident
+from vllm_vigil.recorder import bundle
+from vllm_vigil.recorder.text import view
 from vllm_vigil.redact import mask
 from vllm_vigil.state.documents import incident_to_json
 from vllm_vigil.state.rows import Word
@@ -34,8 +39,11 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
     if incident is None:
         raise UsageError(f"no incident {mask(key)}; `vigil incidents` lists the keys")
     words = store.rows.words(key)
+    directory = bundles(recipe)
+    document = bundle.read(directory, key)
     if as_json:
-        print(json.dumps(json.loads(incident_to_json(incident)) | {"told": [_word(word) for word in words]}))
+        told = {"told": [_word(word) for word in words], "bundle": str(directory / key) if document else None}
+        print(json.dumps(json.loads(incident_to_json(incident)) | told))
         return int(incident.resolved is None)
     print(_line(incident))
     print(f"  rule {incident.rule}, last seen {moment(incident.updated)}")
@@ -45,7 +53,26 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
         print("  told  " + "  ".join(str(value) for value in _word(word).values()))
     for line in incident.evidence:
         print(f"  | {mask(line)}")
+    for line in _recorded(directory / key, document):
+        print(f"  {line}".rstrip())
     return int(incident.resolved is None)
+
+
+def bundles(recipe: Recipe) -> Path:
+    """Where the last minutes before incidents are kept."""
+    return state_directory(recipe.load().config) / bundle.DIRECTORY
+
+
+def _recorded(path: Path, document: dict[str, Any] | None) -> Iterator[str]:
+    """What the flight recorder kept, as small lines."""
+    if document is None:
+        yield "nothing was recorded (`recorder:` in the configuration), or it is gone by now"
+        return
+    yield f"recorded: {path}"
+    try:
+        yield from ("", *view(document))
+    except (KeyError, TypeError, ValueError) as error:
+        yield f"which another version has written, and this one cannot read: {type(error).__name__}"
 
 
 def resolve_incidents(recipe: Recipe, keys: list[str], *, as_json: bool) -> int:

@@ -17,6 +17,7 @@ from vllm_vigil.notifications.alertmanager import PushSettings
 from vllm_vigil.notifications.heartbeat import HeartbeatSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.probe.settings import ProbeSettings
+from vllm_vigil.recorder.settings import RecorderSettings
 from vllm_vigil.sources.host import HostSettings
 from vllm_vigil.sources.nvml import GpuSettings
 from vllm_vigil.sources.vllm import VllmSettings
@@ -108,6 +109,7 @@ class Config:
     notify: NotifySettings = field(default_factory=NotifySettings)
     alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
     heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
+    recorder: RecorderSettings = field(default_factory=RecorderSettings)
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     patterns: Mapping[str, PatternSettings] = field(default_factory=dict)
     watch: Mapping[str, WatchSettings] = field(default_factory=dict)

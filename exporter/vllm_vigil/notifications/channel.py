@@ -56,12 +56,13 @@ _LATER = frozenset({408, 425, 429})
 class Attempt:
     """How one attempt ended; `detail` says why in words that hold no address, key or text of the message.
 
-    `wait_seconds` is for how long the whole channel is to be left alone.
+    `wait_seconds` is for how long the whole channel is to be left alone; `answered` says that the service was reached.
     """
 
     outcome: Outcome
     detail: str = ""
     wait_seconds: float = 0.0
+    answered: bool = True
 
 
 class Channel:
@@ -74,14 +75,33 @@ class Channel:
         self._url = url
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
+        self._bare = False
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the service can be given a picture, as far as is known without sending one. Imports Apprise."""
+        if self._bare:
+            return False
+        plugin = _instantiate(self._url.reveal())
+        if plugin is None or not plugin.attachment_support:
+            return False
+        return plugin.service_name != "Slack" or str(plugin.mode) == "bot"  # a webhook of Slack's takes text only
 
     def send(self, message: Message, key: str) -> Attempt:
         """Send now, in this thread; returns when the provider has answered or Apprise has given up.
 
         Services that keep incidents (PagerDuty and those with the same two arguments, `action` and `dedup`) open,
         update and resolve the one of this key, with the numbers and the link in fields of their own where they have
-        such; the others just get the message.
+        such; the others just get the message. A picture that is refused must not cost the page, nor repeat it: the
+        message goes out without it at once, and this channel is sent no more pictures.
         """
+        attempt = self._send(message, key, picture=not self._bare)
+        if message.picture is None or self._bare or attempt.outcome is Outcome.DELIVERED or not attempt.answered:
+            return attempt
+        self._bare = True
+        return self._send(message, key, picture=False)
+
+    def _send(self, message: Message, key: str, *, picture: bool) -> Attempt:
         plugin = self._plugin(message, key)
         if plugin is None:
             return Attempt(Outcome.PERMANENT, "Apprise does not understand the address of this channel")
@@ -93,6 +113,7 @@ class Channel:
             body=message.body,
             notify_type=message.kind.value,
             body_format=apprise.NotifyFormat.TEXT,
+            attach=str(message.picture) if picture and message.picture and message.picture.is_file() else None,
         )
         if result:
             return Attempt(Outcome.DELIVERED)
@@ -145,7 +166,7 @@ def classify(complaints: list[str]) -> Attempt:
     """What a failed attempt means, from what Apprise logged: the only place where it tells the HTTP status."""
     codes = [int(code) for text in complaints for code in _STATUS.findall(text)]
     if not codes:
-        return Attempt(Outcome.RETRY, "no HTTP answer: not reached, timed out or cut off")
+        return Attempt(Outcome.RETRY, "no HTTP answer: not reached, timed out or cut off", answered=False)
     code = codes[-1]
     if 200 <= code < 300:
         return Attempt(Outcome.RETRY, f"answered HTTP {code}, but not as this service confirms a message")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import quote
 
 from vllm_vigil.model import Incident, Notification, Reason, Severity
@@ -46,6 +47,7 @@ class Message:
     """What is sent: one line, and the lines under it.
 
     `details` and `link` are for services with fields for them: the same numbers by name, and the runbook or page.
+    `picture` is a file for services that take attachments.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Message:
     kind: Kind
     details: tuple[tuple[str, str], ...] = ()
     link: str = ""
+    picture: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ def compose(notification: Notification, now: float, style: Style) -> Message:
         words["note"].format(note=_safe(notification.note, 300)) if notification.note else "",
         words["do"].format(remedy=first) if not over and (first := _first(incident, style)) else "",
         *(words[name].format(url=url) for name, url in links),
+        *(
+            words["bundle"].format(path=_path(path))
+            for name, path in notification.facts
+            if name == "bundle" and not over
+        ),
         words["key"].format(key=_safe(incident.key, 255), attempt=notification.attempts + 1),
     ]
     if style.evidence and not over and incident.evidence:
@@ -141,7 +149,8 @@ def _what(notification: Notification, now: float, words: Mapping[str, str]) -> I
 def _numbers(notification: Notification, words: Mapping[str, str]) -> Iterable[str]:
     if notification.reason is Reason.DIGEST:
         return ()
-    return (words.get(name, "{value}").format(value=_safe(value, 80)) for name, value in notification.facts)
+    known = ((name, value) for name, value in notification.facts if name != "bundle")
+    return (words.get(name, "{value}").format(value=_safe(value, 80)) for name, value in known)
 
 
 def _links(notification: Notification, style: Style) -> Iterable[tuple[str, str]]:
@@ -158,7 +167,8 @@ def _details(notification: Notification) -> Iterable[tuple[str, str]]:
     yield "opened", _clock(incident.opened)
     if incident.server:
         yield "server", _safe(incident.server, 50)
-    yield from ((_safe(name, 40), _safe(value, 80)) for name, value in (*incident.labels, *notification.facts)[:20])
+    pairs = (*incident.labels, *notification.facts)[:20]
+    yield from ((_safe(name, 40), _path(value) if name == "bundle" else _safe(value, 80)) for name, value in pairs)
 
 
 def _lasted(incident: Incident) -> str:
@@ -175,6 +185,11 @@ def _span(seconds: float) -> str:
 
 def _safe(text: str, limit: int) -> str:
     return defuse(mask(text, limit))
+
+
+def _path(path: str) -> str:
+    """A directory of ours: its name holds nothing to mask, and cut it would lead nowhere."""
+    return defuse(path)
 
 
 def _cut(text: str, limit: int) -> str:

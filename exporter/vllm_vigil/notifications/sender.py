@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
@@ -37,6 +38,7 @@ LONGEST_PAUSE_SECONDS = 15.0
 """How old the exported age of the backlog may get."""
 
 
+Picture = Callable[[Notification], Awaitable[Path | None]]
 ENDS = frozenset({Outcome.DELIVERED, Outcome.PERMANENT})
 
 
@@ -55,7 +57,8 @@ class Sender:
     """Sends what waits for one channel.
 
     `compose` makes the words of a notification at a time (epoch seconds); `jitter` gives numbers from 0 to 1.
-    `report` is called inside the transaction that writes that a message was refused for good.
+    `report` is called inside the transaction that writes that a message was refused for good. `picture` gives what is
+    to go with a message, if it is there in time: how long that may take is its promise, as a page waits for it.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Sender:
         self._deadline_seconds = deadline_seconds
         self._jitter = jitter
         self._report = report
+        self.picture: Picture | None = None
         self._breaker = Breaker(jitter)
         self._waker = Waker(clock)
         self._worker = Worker(f"send {channel.name}")
@@ -144,7 +148,10 @@ class Sender:
         """One delivery, whatever happens in it."""
         begun = self._clock.monotonic()
         try:
-            call = partial(self._channel.send, self._compose(row, self._clock.wall()), row.incident.key)
+            message = self._compose(row, self._clock.wall())
+            if self.picture is not None:
+                message = replace(message, picture=await self.picture(row))
+            call = partial(self._channel.send, message, row.incident.key)
             attempt = await self._worker.run(call, self._deadline_seconds)
         except TimeoutError:
             attempt = Attempt(Outcome.UNKNOWN, f"no answer in {self._deadline_seconds:g} s; it may have arrived")

@@ -173,7 +173,7 @@ def _panel(picture: Picture, panel: Panel, top: float, begin: int | None) -> Non
     _numbers(picture, panel, lines, colours, top, begin)
 
 
-def _numbers(  # noqa: PLR0917
+def _numbers(
     picture: Picture, panel: Panel, lines: list[Line], colours: tuple[str, ...], top: float, begin: int | None
 ) -> None:
     """The numbers when it began, right to left, each in its line's colour; of many GPUs the lowest and the highest."""

@@ -78,9 +78,7 @@ class Flight:
         if len(self._waiting) >= WAITING:
             self._telemetry.recorded("skipped")
             return
-        self._waiting.append(
-            Frozen(incident, self._clock.wall(), self.ring.copy(), self.tail.copy(incident.server))
-        )
+        self._waiting.append(Frozen(incident, self._clock.wall(), self.ring.copy(), self.tail.copy(incident.server)))
         if self.draws:
             self._drawing[incident.key] = asyncio.get_running_loop().create_future()
         self._known.add(incident.key)

@@ -144,7 +144,7 @@ def _rate(values: Sequence[float], times: Sequence[float]) -> Column:
 
 
 def _sum(columns: Iterable[Sequence[float]]) -> Column:
-    return _join(columns, lambda known: math.fsum(known))
+    return _join(columns, math.fsum)
 
 
 def _join(columns: Iterable[Sequence[float]], join: Callable[[list[float]], float]) -> Column:

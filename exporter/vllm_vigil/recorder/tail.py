@@ -51,5 +51,6 @@ class Tail:
 def masked(records: dict[str, list[tuple[float | None, str]]]) -> dict[str, list[tuple[float | None, str]]]:
     """The same, as it may leave memory. It takes its time: 0.1 ms a record."""
     return {
-        mask(process, 60): [(at, mask(text, SHOWN_CHARACTERS)) for at, text in kept] for process, kept in records.items()
+        mask(process, 60): [(at, mask(text, SHOWN_CHARACTERS)) for at, text in kept]
+        for process, kept in records.items()
     }

@@ -1,7 +1,7 @@
 """A bundle's document -> the text that stands in it and that `vigil incidents show` prints: small lines and numbers.
 
-    Requests                                       19:43 to 19:58 UTC
-      running      ▁▂▄▆▇███████████████▇▇▇▇▇▇▆▆▆▅▅▄▃▂▁▁▁▁▁   0 to 64, last 12
+Requests                                       19:43 to 19:58 UTC
+  running      ▁▂▄▆▇███████████████▇▇▇▇▇▇▆▆▆▅▅▄▃▂▁▁▁▁▁   0 to 64, last 12
 """
 
 from __future__ import annotations
