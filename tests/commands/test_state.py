@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from standins.flights import INCIDENT, frozen
 from vllm_vigil.cli import main
 from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
+from vllm_vigil.recorder.bundle import write
 from vllm_vigil.state.store import Store
 
 OPEN = Incident("vigil-1", "cuda_oom", "llama", Severity.CRITICAL, IncidentState.OPEN, "GPU out of memory", 0.0, 1.0)
@@ -129,4 +131,26 @@ def test_a_key_that_is_not_open_is_said_with_those_that_are(
     assert main(["incidents", *arguments, "--state-dir", str(tmp_path)]) == 2
     assert error in capsys.readouterr().err
     assert store.wishes() == []
+    store.close()
+
+
+def test_an_incident_is_shown_with_what_was_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its line of advice, small lines of the last minutes, and where all of it stands; or that there is nothing."""
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.save_incident(INCIDENT)
+        store.save_incident(OPEN)
+    written = write(tmp_path / "bundles", frozen())
+    _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key)
+    assert f"  fix: {INCIDENT.fix}\n" in out
+    assert f"  recorded: {written}\n" in out
+    assert "▁" in out
+    assert "KV cache" in out
+    _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key, "--json")
+    assert (json.loads(out)["bundle"], json.loads(out)["fix"]) == (str(written), INCIDENT.fix)
+    _, out = told(capsys, tmp_path, "incidents", "show", "vigil-1")
+    assert "nothing was recorded" in out
+    (written / "incident.json").write_text('{"version": 9}')
+    _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key)
+    assert "another version" in out
     store.close()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +108,7 @@ def test_nobody_there_is_for_later() -> None:
     with socket.create_server((LOCAL_HOST, 0)) as bound:
         port = bound.getsockname()[1]
     attempt = Channel("c", Secret(f"json://{LOCAL_HOST}:{port}/")).send(MESSAGE, "k")
-    assert Attempt(RETRY, "no HTTP answer: not reached, timed out or cut off") == attempt
+    assert Attempt(RETRY, "no HTTP answer: not reached, timed out or cut off", answered=False) == attempt
 
 
 def test_slack_gets_the_words_and_no_markup(channels: Channels) -> None:
@@ -367,3 +369,51 @@ def test_hostile_text_arrives_inert_by_mail(incident: Incidents) -> None:
     assert {"text/plain"} == {part.get_content_type() for part in sent.walk() if not part.is_multipart()}
     text = str(sent["Subject"]) + "".join(part.get_content() for part in sent.walk() if not part.is_multipart())
     assert not any(live in text for live in ("<script", "https://evil", "http://evil", "\x1b", "\u202e", "c4n4ryXq7"))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A file to attach."""
+    path = tmp_path / "chart.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"pixels" * 100)
+    return path
+
+
+def test_a_picture_goes_with_the_message_where_the_service_takes_one(channels: Channels, picture: Path) -> None:
+    """A webhook of JSON gets it in the document; PagerDuty and a webhook of Slack's get the words alone."""
+    message = replace(MESSAGE, picture=picture)
+    webhook = Channel("hook", Secret(channels.webhook))
+    assert webhook.takes_pictures
+    assert webhook.send(message, "k").outcome is DELIVERED
+    (sent,) = channels.received(LOCAL_HOST)
+    assert [each["filename"] for each in sent.document["attachments"]] == ["chart.png"]
+    for url, host in ((PAGERDUTY, PAGERDUTY_HOST), (SLACK, SLACK_HOST)):
+        channel = Channel("c", Secret(url))
+        assert not channel.takes_pictures
+        assert channel.send(message, "k").outcome is DELIVERED
+        assert len(channels.received(host)) == 1
+
+
+def test_a_picture_that_is_refused_costs_neither_the_page_nor_the_next(channels: Channels, picture: Path) -> None:
+    """Discord takes the words and not the file: once more without it at once, and never a file again."""
+    channels.answer(DISCORD_HOST, Behaviour.ACCEPT, 413, Behaviour.ACCEPT)
+    channel = Channel("discord", Secret(DISCORD))
+    assert channel.takes_pictures
+    assert channel.send(replace(MESSAGE, picture=picture), "k").outcome is DELIVERED
+    assert len(channels.received(DISCORD_HOST)) == 3
+    assert not channel.takes_pictures
+    assert channel.send(replace(MESSAGE, picture=picture), "k").outcome is DELIVERED
+    assert len(channels.received(DISCORD_HOST)) == 4
+
+
+def test_a_service_that_is_away_is_asked_once(channels: Channels, picture: Path) -> None:
+    """What does not answer has refused no picture; and a file that is gone by now is none."""
+    channels.answer(DISCORD_HOST, Behaviour.CLOSE)
+    channel = Channel("discord", Secret(DISCORD))
+    assert channel.send(replace(MESSAGE, picture=picture), "k").outcome is RETRY
+    assert channel.takes_pictures
+    channels.answer(DISCORD_HOST, Behaviour.ACCEPT)
+    picture.unlink()
+    before = len(channels.received(DISCORD_HOST))
+    assert channel.send(replace(MESSAGE, picture=picture), "k").outcome is DELIVERED
+    assert len(channels.received(DISCORD_HOST)) == before + 1

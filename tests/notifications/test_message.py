@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -174,3 +175,21 @@ def test_every_language_has_every_word() -> None:
         {key: set(re.findall(r"{(\w+)}", text)) for key, text in WORDS[language].items()} for language in Language
     ]
     assert fields[0] == fields[1]
+
+
+def test_the_line_of_just_this_incident_takes_the_place_of_its_rule_s(incident: Incidents) -> None:
+    """It names flag and value, and is defused as all that is shown."""
+    fixed = incident(fix="Start vLLM with --gpu-memory-utilization 0.87.")
+    first = compose(Notification("slack", Reason.FIRST, fixed), OPENED + 65, STYLE)
+    assert "Do first: Start vLLM with --gpu-memory-utilization 0.87.\n" in first.body
+    over = replace(fixed, state=IncidentState.RESOLVED, resolved=OPENED + 720)
+    assert "0.87" not in compose(Notification("slack", Reason.RESOLVED, over), OPENED + 900, STYLE).body
+
+
+def test_where_its_last_minutes_are_kept_is_said_in_full(incident: Incidents) -> None:
+    """On a line of its own and in the details: a path that is cut leads nowhere."""
+    path = "/var/lib/vllm-vigil/a/long/way/down/to/the/state/directory/bundles/vigil-0a1B2c3D4e5F6a7B"
+    told = Notification("slack", Reason.FIRST, incident(), facts=(("running", "3"), ("bundle", path)))
+    made = compose(told, OPENED + 65, STYLE)
+    assert f"3 running\nDo first: Lower --gpu-memory-utilization.\nRecorded: {path}\nKey" in made.body
+    assert ("bundle", path) in made.details

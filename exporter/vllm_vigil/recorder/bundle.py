@@ -91,7 +91,12 @@ def kept(directory: Path) -> list[Path]:
 
 
 def prune(directory: Path, most: int, most_bytes: int) -> list[Path]:
-    """Remove the oldest until so many, of so many bytes, are left; the newest stays. Gives what went."""
+    """Remove the oldest until so many, of so many bytes, are left; the newest stays. Gives what went.
+
+    What a process that was killed has left half written goes too.
+    """
+    for half in directory.glob(".*.new"):
+        shutil.rmtree(half, ignore_errors=True)
     bundles = kept(directory)
     sizes = {each: _size(each) for each in bundles}
     gone = []
