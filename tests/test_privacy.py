@@ -60,7 +60,7 @@ def channels() -> Iterator[Channels]:
 
 
 def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels, tmp_path: Path) -> None:
-    """Not in a message, even with evidence, the page, our log or the state file; in `/metrics` as a label only."""
+    """Not in a message, even with evidence, the page, our log, state or a bundle; in `/metrics` as a label only."""
     log = tmp_path / "vllm.log"
     log.touch()
     with StandInVllm(PAGE.replace(model_of(PAGE), LABEL)) as vllm:
@@ -82,12 +82,14 @@ def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels,
     assert f'model_name="{LABEL}"' in said["/metrics"], "a label is handed on as vLLM shows it"
     said["/metrics"] = said["/metrics"].replace(f'model_name="{LABEL}"', "")
     found = said | {
-        f"to {host}": "\n".join(each.body.decode() for each in channels.received(host))
+        f"to {host}": "\n".join(each.body.decode(errors="replace") for each in channels.received(host))
         for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST)
     }
     assert "[redacted]" in found[f"to {SLACK_HOST}"], "no secret was read at all"
     found["own log"] = program.output.read_text()
-    found |= {path.name: path.read_bytes().decode(errors="replace") for path in (tmp_path / "state").iterdir()}
+    kept = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert any(path.name == "incident.json" for path in kept), "no incident left a bundle"
+    found |= {str(path): path.read_bytes().decode(errors="replace") for path in kept}
     own = [part for url in (SLACK, PAGERDUTY, DISCORD) for part in url.split("://")[1].replace("@", "/").split("/")]
     for where, text in found.items():
         if where == f"to {PAGERDUTY_HOST}":

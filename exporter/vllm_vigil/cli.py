@@ -141,7 +141,7 @@ def _incidents(commands: Commands) -> None:
             raise UsageError("say which incident to show, one: `vigil incidents` lists the keys")
         return state.show_incident(recipe(options), options.keys[0], as_json=options.json)
 
-    text = "list the incidents, newest first, show one, or have the sidecar resolve open ones"
+    text = "list the incidents, newest first, show one with what led to it, or have the sidecar resolve open ones"
     command = _configured(commands, "incidents", text, call)
     command.add_argument("action", nargs="?", choices=["list", "show", "resolve"], default="list")
     command.add_argument("keys", nargs="*", metavar="KEY", help="the incident to show, or those that are over")
