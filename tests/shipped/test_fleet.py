@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -52,6 +51,11 @@ def number(label: str) -> float:
     return float(found[1].replace(",", ""))
 
 
+def counted(program: Program) -> Counter[str]:
+    """Its series by the first word of their names."""
+    return Counter(name.partition("_")[0] for name, _ in program.samples())
+
+
 def test_a_sidecar_has_about_as_many_series_as_the_page_says(tmp_path: Path) -> None:
     """Beside one vLLM and eight H100: within a sixth, so that the page is renewed when that is no longer so."""
     gpu = StandInNvml(tmp_path)
@@ -59,21 +63,13 @@ def test_a_sidecar_has_about_as_many_series_as_the_page_says(tmp_path: Path) -> 
     gpu.set(machine="h100x8")
     with StandInVllm(PAGE) as vllm:
         config = f"vllm: [{{name: llama, url: '{vllm.url}', interval: 500ms}}]\n"
+        said = pytest.approx(number("Series of a sidecar with 8 GPUs"), rel=0.16)
         program = Program(tmp_path, config, {"LD_LIBRARY_PATH": str(tmp_path)}).start()
         try:
-            counts: Counter[str] = Counter()
-            deadline = time.monotonic() + 30
-
-            def settled() -> bool:
-                """NVML's slow rows come over some seconds: two looks a second apart that agree."""
-                nonlocal counts
-                before, counts = counts, Counter(name.partition("_")[0] for name, _ in program.samples())
-                return (bool(before) and before == counts) or time.monotonic() > deadline
-
-            until(40, "the series have settled", settled)
+            until(30, "as many series as the page says", lambda: sum(counted(program).values()) == said)
+            counts = counted(program)
         finally:
             program.close()
-    assert number("Series of a sidecar with 8 GPUs") == pytest.approx(sum(counts.values()), rel=0.16)
     assert number("of which of vLLM (`llm_`)") == pytest.approx(counts["llm"], rel=0.16)
 
 
