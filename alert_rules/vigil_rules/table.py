@@ -8,8 +8,6 @@ from typing import Any
 
 import yaml
 
-from vigil_rules.links import RUNBOOKS
-
 HEAD = """\
 # Alerts and recorded series
 
@@ -23,14 +21,18 @@ included.
 2. Tell Prometheus where they are, and scrape the sidecars under a job whose name has `vigil` in it:
 
    ```yaml
-   rule_files: [/etc/prometheus/alert_rules/*.yml]
+   rule_files: # all but alertmanager.yml, which lies beside them
+     - /etc/prometheus/alert_rules/[^a]*.yml
+     - /etc/prometheus/alert_rules/a[^l]*.yml
    scrape_configs:
      - job_name: vllm-vigil
        static_configs: [{{targets: ["gpu-1:9877"]}}]
    ```
 
-3. `alert_rules/alertmanager/alertmanager.yml` routes them: critical to PagerDuty and Slack, again every 30 minutes;
-   warning to Slack, again every 2 hours; info to a channel of its own. Secrets are files, templates lie beside it.
+3. `alert_rules/alertmanager.yml` routes them: critical to PagerDuty and Slack, again every 30 minutes; warning to
+   Slack, again every 2 hours; info to a channel of its own; the Watchdog to a heartbeat service. What follows from
+   another trouble is muted. Secrets are files, the texts templates (`alert_rules/templates/`); Grafana's address stands
+   in `site.tmpl` there.
 
 Without the sidecar, load `alert_rules/raw/` beside them: it gives vLLM's and dcgm-exporter's own names ours
 ([below](#without-the-sidecar)).
@@ -96,7 +98,7 @@ def _about(path: Path) -> str:
 
 def _alert_table(rules: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        f"| [{rule['alert']}]({RUNBOOKS}{rule['alert']}.md) | {rule['labels']['severity']} "
+        f"| [{rule['alert']}](runbooks/{rule['alert']}.md) | {rule['labels']['severity']} "
         f"| {_words(rule['annotations']['summary'])} | {rule['for']} |"
         for rule in rules
     ]

@@ -10,8 +10,9 @@ import promql_parser
 import pytest
 
 from standins.promql import names
-from standins.promtool import Case, Rule, cases_of, promtool, rules_of, try_case
+from standins.promtool import Case, Rule, promtool, rules_of, try_case
 from standins.shipped import ROOT, known_metrics
+from standins.shipped_alerts import ALERTS, CASES
 from vigil_boards.scope import AGREED
 from vigil_rules.__main__ import FILES, LAYER, TARGETS, documents, sources
 from vigil_rules.links import RUNBOOKS
@@ -19,11 +20,9 @@ from vllm_vigil.incidents.rules import RULES as INCIDENT_RULES
 
 ALL = (*FILES, TARGETS, *LAYER)
 RULES = rules_of(FILES)
-ALERTS = {rule["alert"]: rule for rule in rules_of((*FILES, TARGETS)) if "alert" in rule}
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 PANELS = ROOT / "dashboards" / "panels.json"
 RULES_BELOW_RAW = rules_of((*LAYER, TARGETS, *FILES))
-CASES = [(path, case) for path in sorted(Path(__file__).with_name("rules").glob("*.yml")) for case in cases_of(path)]
 OF_THE_STACK = re.compile(r"(?:prometheus|alertmanager|loki_write|promtail)_")
 
 EVERY_FILE = pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))

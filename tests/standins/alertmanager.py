@@ -29,11 +29,11 @@ receivers:
 class Alertmanager:
     """One member without a cluster. Its notification log stays in its directory when it is started again."""
 
-    def __init__(self, directory: Path, webhook: str, token: str) -> None:
+    def __init__(self, directory: Path, webhook: str = "", token: str = "", config: str = "") -> None:
         self.directory = directory
         self.directory.mkdir(exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
-        (directory / "alertmanager.yml").write_text(CONFIG.format(webhook=webhook, token=token))
+        (directory / "alertmanager.yml").write_text(config or CONFIG.format(webhook=webhook, token=token))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Alertmanager:

@@ -103,6 +103,11 @@ class Channels:
         return {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "", "REQUESTS_CA_BUNDLE": str(CERTIFICATE)}
 
     @property
+    def address(self) -> str:
+        """Where it listens without a proxy's tunnel, for programs that are given an address."""
+        return f"http://{LOCAL_HOST}:{self._server.server_port}"
+
+    @property
     def webhook(self) -> str:
         """The Apprise address of a JSON webhook on this server."""
         return f"json://{LOCAL_HOST}:{self._server.server_port}/hook"

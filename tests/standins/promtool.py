@@ -126,11 +126,12 @@ def _alert_tests(rule: Rule, wanted: Mapping[str, Any]) -> Iterator[dict[str, An
     for time in wanted.get("silent", ()):
         yield {"eval_time": time, "alertname": rule["alert"], "exp_alerts": []}
     if "at" in wanted:
-        alerts = [_alert(rule, alert) for alert in wanted["fires"]]
+        alerts = [alert_of(rule, alert) for alert in wanted["fires"]]
         yield {"eval_time": wanted["at"], "alertname": rule["alert"], "exp_alerts": alerts}
 
 
-def _alert(rule: Rule, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def alert_of(rule: Rule, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """An alert that fires, complete."""
     labels = _complete(wanted.get("labels", {}))
     links = {
         name: _TEMPLATE.sub(lambda found: labels.get(found[1], ""), rule["annotations"][name])
