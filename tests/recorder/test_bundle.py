@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from standins.flights import BEGAN, INCIDENT, SECRET, frozen
 from vllm_vigil.recorder import bundle
 from vllm_vigil.recorder.bundle import DOCUMENT, SUMMARY, Frozen
+from vllm_vigil.recorder.ring import Ring
+from vllm_vigil.recorder.tracks import UNITS, Track
 
 
 def named(key: str) -> Frozen:
@@ -107,3 +113,21 @@ def test_the_document_is_json_to_the_last_digit(tmp_path: Path) -> None:
     written = bundle.write(tmp_path, frozen(engines=8, gpus=8))
     json.loads((written / DOCUMENT).read_text(), parse_constant=pytest.fail)
     assert (written / DOCUMENT).stat().st_size < 2 * 2**20
+
+
+NAMES = st.sampled_from(sorted(UNITS))
+ANY = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, 1.7e308, -1.7e308, 5e-324, 0.0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(st.tuples(st.sampled_from(["engine", "gpu"]), NAMES), ANY, max_size=12), max_size=40))
+def test_whatever_a_page_holds_is_written_and_read_back(moments: list[dict[tuple[str, str], float]]) -> None:
+    """A server may show numbers of any size: none of them keeps a bundle from being written, or ends the program."""
+    ring = Ring()
+    for at, numbers in enumerate(moments):
+        ring.put({Track(kind, "llama/0", name): value for (kind, name), value in numbers.items()}, BEGAN + at)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle.write(Path(scratch), replace(frozen(moments=1), recording=ring.copy()))
+        document = bundle.read(Path(scratch), INCIDENT.key)
+    assert document is not None
+    assert len(document["times"]) == len(moments)

@@ -128,12 +128,14 @@ def _chunks(document: dict[str, Any], recording: Recording) -> Iterator[str]:
 
 
 def _numbers(values: array[float], digits: int) -> str:
-    return json.dumps([None if math.isnan(value) else _short(value, digits) for value in values], separators=(",", ":"))
+    return json.dumps(
+        [_short(value, digits) if math.isfinite(value) else None for value in values], separators=(",", ":")
+    )
 
 
 def _short(value: float, digits: int) -> float | int:
     rounded = round(value, digits)
-    return int(rounded) if rounded.is_integer() else rounded
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
 
 
 def _summary(written: Path, frozen: Frozen, records: dict[str, list[list[Any]]]) -> Iterator[str]:

@@ -39,7 +39,7 @@ class Line:
     def mean(self) -> float:
         """Of the numbers that are known; NaN without any."""
         known = [value for value in self.values if not math.isnan(value)]
-        return math.fsum(known) / len(known) if known else math.nan
+        return sum(known) / len(known) if known else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _mean(found: Frozen, total: str, count: str) -> Column:
     """Seconds of a histogram for each of what it counts, over the time of a rate."""
     sums = _sum(_rate(values, found.times) for values in found.columns("engine", total).values())
     counts = _sum(_rate(values, found.times) for values in found.columns("engine", count).values())
-    return [a / b if b > 0 else math.nan for a, b in zip(sums, counts, strict=False)]
+    return [_finite(a / b) if b > 0 else math.nan for a, b in zip(sums, counts, strict=False)]
 
 
 def _rate(values: Sequence[float], times: Sequence[float]) -> Column:
@@ -138,25 +138,30 @@ def _rate(values: Sequence[float], times: Sequence[float]) -> Column:
     for index in range(RATE_SECONDS, len(values)):
         span = times[index] - times[index - RATE_SECONDS]
         rise = values[index] - values[index - RATE_SECONDS]
-        if span > 0 and rise >= 0:  # NaN is neither
+        if span > 0 and rise >= 0 and math.isfinite(rise):  # NaN is none of it
             rates[index] = rise / span
     return rates
 
 
 def _sum(columns: Iterable[Sequence[float]]) -> Column:
-    return _join(columns, math.fsum)
+    return _join(columns, sum)
 
 
 def _join(columns: Iterable[Sequence[float]], join: Callable[[list[float]], float]) -> Column:
     joined: Column = []
     for moment in zip(*columns, strict=True):
         known = [value for value in moment if not math.isnan(value)]
-        joined.append(join(known) if known else math.nan)
+        value = join(known) if known else math.nan
+        joined.append(value if math.isfinite(value) else math.nan)  # numbers of a page can be of any size
     return joined
 
 
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
+
+
 def _numbers(values: Iterable[Any]) -> Column:
-    return [math.nan if value is None else float(value) for value in values]
+    return [math.nan if value is None or not math.isfinite(value) else float(value) for value in values]
 
 
 # --- how a number is written

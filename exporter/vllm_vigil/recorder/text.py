@@ -76,8 +76,9 @@ def sparkline(values: Sequence[float], most: float | None = None) -> str:
 
 
 def _bar(value: float, low: float, high: float) -> str:
-    share = (value - low) / (high - low) if high > low else 0.0
-    return BARS[min(len(BARS) - 1, max(0, int(share * len(BARS))))]
+    span = high - low
+    share = value / span - low / span if 0 < span < math.inf else 0.0
+    return BARS[min(len(BARS) - 1, int(min(1.0, max(0.0, share)) * len(BARS)))]
 
 
 def _strip(names: list[str | None]) -> str:
@@ -103,7 +104,8 @@ def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _mean(part: Sequence[float]) -> float:
     known = [value for value in part if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
+    mean = sum(known) / len(known) if known else math.nan
+    return mean if math.isfinite(mean) else math.nan
 
 
 def _column_seconds(found: Frozen) -> float:
