@@ -66,3 +66,14 @@ def test_it_runs_as_a_program_and_fails_as_one(tmp_path: Path) -> None:
     command = (sys.executable, "-P", "-m", "vllm_vigil.recorder.draw", str(broken), str(tmp_path / CHART))
     assert subprocess.run(command, capture_output=True, check=False, timeout=50).returncode != 0
     assert not (tmp_path / CHART).exists()
+
+
+def test_what_began_after_the_last_moment_is_marked_at_the_end(tmp_path: Path) -> None:
+    """The usual case: the log is read between two ticks."""
+    later = replace(INCIDENT, opened=INCIDENT.opened + 100)
+    written = bundle.write(tmp_path, replace(frozen(), incident=later))
+    assert main([str(written / DOCUMENT), str(written / CHART)]) == 0
+    with Image.open(written / CHART) as image:
+        pixels, height = image.convert("RGB"), image.height
+        edge = [pixels.getpixel((WIDTH - 48, y)) for y in range(300, height - 100)]
+    assert tuple(int(ALARM[at : at + 2], 16) for at in (1, 3, 5)) in edge

@@ -15,7 +15,7 @@ from loguru import logger
 
 from standins.flights import INCIDENT
 from vllm_vigil.clock import CrankedClock
-from vllm_vigil.model import EngineHealth, EngineState, Record, Snapshot
+from vllm_vigil.model import EngineHealth, EngineState, Point, Record, Series, Snapshot, labels
 from vllm_vigil.recorder import bundle, flight
 from vllm_vigil.recorder.flight import WAITING, Flight
 from vllm_vigil.recorder.settings import RecorderSettings
@@ -189,3 +189,23 @@ def test_without_the_library_there_is_no_chart_and_no_error(
     """The extra is an extra."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert not made(tmp_path, clock, telemetry).draws
+
+
+def test_the_bundle_knows_the_server_s_gpus_also_after_its_processes_are_gone(
+    tmp_path: Path, clock: CrankedClock, telemetry: Telemetry
+) -> None:
+    """A crash takes the processes away before the log is read."""
+    recorder = made(tmp_path, clock, telemetry, chart=False)
+    held = [("0", "llama"), ("1", "llama"), ("2", "other"), ("3", "")]
+    points = tuple(Point(labels(gpu=gpu, uuid=f"GPU-{gpu}", server=server), 7e10) for gpu, server in held)
+    for shown in (points, points[2:]):
+        recorder.tick(Snapshot({"gpu_process_memory_bytes": Series("gpu_process_memory_bytes", shown)}), [HEALTH])
+
+    async def acts() -> None:
+        recorder.freeze(INCIDENT)
+        await until(lambda: count(telemetry, "written") == 1)
+
+    at_work(recorder, acts)
+    document = bundle.read(tmp_path / "bundles", INCIDENT.key)
+    assert document is not None
+    assert document["gpus"] == ["0", "1"]

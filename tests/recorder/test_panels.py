@@ -57,3 +57,11 @@ def test_the_worst_state_of_the_engines_is_the_server_s() -> None:
     names = states(found)
     assert (names[0], names[850], names[899]) == ("healthy", "stalled", "dead")
     assert states(Frozen([BEGAN], {}, "llama")) == []
+
+
+def test_of_gpus_only_the_server_s_are_looked_at_where_they_are_known() -> None:
+    """Another server's GPUs say nothing about this one's crash."""
+    found = flight()
+    assert list(lines(found)["GPU power"]) == ["GPU 0", "GPU 1"]
+    own = Frozen(found.times, found.tracks, "llama", frozenset({"1"}))
+    assert list(lines(own)["GPU power"]) == ["GPU 1"]

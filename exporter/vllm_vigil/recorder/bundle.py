@@ -37,12 +37,16 @@ _KEY = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What is to be written: it does not change any more, and nothing in `records` is masked yet."""
+    """What is to be written: it does not change any more, and nothing in `records` is masked yet.
+
+    `gpus` are those on which the incident's server holds memory, none if that is not known.
+    """
 
     incident: Incident
     at: float
     recording: Recording
     records: dict[str, list[tuple[float | None, str]]]
+    gpus: frozenset[str] = frozenset()
 
 
 def place(directory: Path, key: str) -> Path | None:
@@ -112,6 +116,7 @@ def _document(frozen: Frozen) -> dict[str, Any]:
         "at": frozen.at,
         "incident": asdict(frozen.incident),
         "states": list(STATES),
+        "gpus": sorted(frozen.gpus),
         "records": {name: [list(each) for each in kept_] for name, kept_ in masked(frozen.records).items()},
     }
 

@@ -143,9 +143,11 @@ def _strip(picture: Picture, names: list[str | None], top: float) -> None:
 
 
 def _moment(found: Frozen, incident: dict[str, Any]) -> int | None:
-    """The moment of the recording in which the incident began, None if that is not in it."""
+    """The moment of the recording in which the incident began, None if that was before it; as a rule the last one."""
     opened = float(incident["opened"])
-    return next((index for index, at in enumerate(found.times) if at >= opened), None)
+    if not found.times or opened < found.times[0]:
+        return None
+    return next((index for index, at in enumerate(found.times) if at >= opened), len(found.times) - 1)
 
 
 def _panel(picture: Picture, panel: Panel, top: float, begin: int | None) -> None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from loguru import logger
 
 from vllm_vigil.clock import Clock, Waker
-from vllm_vigil.model import EngineHealth, Incident, Record, Snapshot
+from vllm_vigil.model import EngineHealth, Incident, Point, Record, Snapshot
 from vllm_vigil.recorder import bundle
 from vllm_vigil.recorder.bundle import CHART, DOCUMENT, Frozen
 from vllm_vigil.recorder.ring import Ring
@@ -57,6 +57,8 @@ class Flight:
         self._charts: dict[str, Path] = {}
         self._drawing: dict[str, asyncio.Future[None]] = {}
         self._trouble = ""
+        self._held: tuple[Point, ...] = ()
+        self._gpus: dict[str, frozenset[str]] = {}
         telemetry.recordings_known()
 
     # --- what comes in
@@ -65,6 +67,9 @@ class Flight:
         """Note a moment."""
         if self.settings.enabled:
             self.ring.put(taken(snapshot, engines), self._clock.wall())
+            held = snapshot.points("gpu_process_memory_bytes")
+            if held and held != self._held:
+                self._held, self._gpus = held, {**self._gpus, **gpus_of(held)}
 
     def hear(self, record: Record) -> None:
         """Note a log record."""
@@ -78,7 +83,8 @@ class Flight:
         if len(self._waiting) >= WAITING:
             self._telemetry.recorded("skipped")
             return
-        self._waiting.append(Frozen(incident, self._clock.wall(), self.ring.copy(), self.tail.copy(incident.server)))
+        gpus, records = self._gpus.get(incident.server, frozenset()), self.tail.copy(incident.server)
+        self._waiting.append(Frozen(incident, self._clock.wall(), self.ring.copy(), records, gpus))
         if self.draws:
             self._drawing[incident.key] = asyncio.get_running_loop().create_future()
         self._known.add(incident.key)
@@ -164,6 +170,16 @@ class Flight:
         if not self._trouble:
             logger.error("cannot keep what led to an incident: {}; pages go out without it", why)
         self._trouble = why
+
+
+def gpus_of(held: Iterable[Point]) -> dict[str, frozenset[str]]:
+    """The GPUs of each server, from who holds memory on which; a server that is gone keeps those that it had."""
+    found: dict[str, set[str]] = {}
+    for point in held:
+        known = dict(point.labels)
+        if known.get("server"):
+            found.setdefault(known["server"], set()).add(known.get("gpu", ""))
+    return {server: frozenset(gpus) for server, gpus in found.items()}
 
 
 def draw(written: Path) -> Path | None:

@@ -55,28 +55,35 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A bundle's numbers: `times` in epoch seconds, and every track as [kind, of, name, values]."""
+    """A bundle's numbers: `times` in epoch seconds, and every track by kind, of and name.
+
+    `gpus` are those of the server, none where that is not known: then all of the host are looked at.
+    """
 
     times: Column
     tracks: dict[tuple[str, str, str], Column]
     server: str
+    gpus: frozenset[str] = frozenset()
 
     def columns(self, kind: str, name: str) -> dict[str, Column]:
         """That number of every engine of the server, or of every GPU."""
         return {
             of: values
             for (each, of, track), values in sorted(self.tracks.items())
-            if each == kind and track == name and (kind == "gpu" or self._is_ours(of))
+            if each == kind and track == name and self._is_ours(kind, of)
         }
 
-    def _is_ours(self, of: str) -> bool:
+    def _is_ours(self, kind: str, of: str) -> bool:
+        if kind == "gpu":
+            return not self.gpus or of in self.gpus
         return not self.server or of.rpartition("/")[0] == self.server
 
 
 def frozen(document: dict[str, Any]) -> Frozen:
     """Read a bundle's document. Raises KeyError, TypeError or ValueError for what is none."""
     tracks = {(each["kind"], each["of"], each["name"]): _numbers(each["values"]) for each in document["tracks"]}
-    return Frozen(_numbers(document["times"]), tracks, str(document["incident"]["server"]))
+    gpus = frozenset(str(gpu) for gpu in document.get("gpus", ()))
+    return Frozen(_numbers(document["times"]), tracks, str(document["incident"]["server"]), gpus)
 
 
 def panels(found: Frozen) -> list[Panel]:
@@ -189,7 +196,7 @@ def watts(value: float) -> str:
 
 def gibibytes(value: float) -> str:
     """Memory."""
-    return f"{value / 2**30:.1f} GiB"
+    return f"{f'{value / 2**30:.1f}'.removesuffix('.0')} GiB"
 
 
 def megahertz(value: float) -> str:
