@@ -54,6 +54,13 @@ generator = load_script("kubernetes")
 pytestmark = pytest.mark.timeout(300)  # the first run fetches kubectl and the types
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes a bare = for the text that it is to Go, as in `matchType: =`; YAML 1.1 had a tag for it."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+
+
 @cache
 def built(overlay: str) -> list[Object]:
     """The objects that `kubectl apply -k` would send."""
@@ -68,7 +75,7 @@ def built(overlay: str) -> list[Object]:
         [operators.tools() / "kubectl", "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
     )
     assert (0, "") == (done.returncode, done.stderr)
-    return list(yaml.safe_load_all(done.stdout))
+    return list(yaml.load_all(done.stdout, _Loader))  # a safe loader
 
 
 def of_kind(overlay: str, *kinds: str) -> list[Object]:
