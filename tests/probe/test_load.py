@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 
+from vllm_vigil.clock import RealClock, settle
 from vllm_vigil.probe.answer import Answer, Outcome
-from vllm_vigil.probe.load import Figures, figures, rounds
-from vllm_vigil.probe.request import Question
+from vllm_vigil.probe.load import Figures, figures, load, rounds
+from vllm_vigil.probe.request import Question, Server
 
 
 def of(*answers: Answer, seconds: float = 2.0) -> Figures:
@@ -54,3 +58,29 @@ def test_the_prompts_are_asked_in_turn() -> None:
     """As many as are wanted."""
     a, b = Question("a"), Question("b")
     assert [a, b, a, b, a] == list(rounds([a, b], 5))
+
+
+def test_so_many_are_on_their_way_at_a_time_and_no_more() -> None:
+    """Each client asks its next when its last has been answered."""
+    busy: list[int] = []
+
+    class Counting(Server):
+        """Keeps how many are being asked."""
+
+        now = 0
+
+        async def ask(self, question: Question, model: str) -> Answer:
+            """Take a few turns of the loop."""
+            assert ("1", "m") == (question.prompt, model)
+            self.now += 1
+            busy.append(self.now)
+            await settle()
+            self.now -= 1
+            return good(1.0)
+
+    async def run() -> list[Answer]:
+        async with httpx.AsyncClient() as client:
+            return await load(Counting(client, RealClock()), "m", rounds([Question()], 20), 3, lambda: None)
+
+    assert 20 == len(asyncio.run(run()))
+    assert 3 == max(busy)
