@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
     """Takes a bare = for the text that it is to Go, as in `matchType: =`; YAML 1.1 had a tag for it."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda _loader, node: str(node.value))
 
 
 @cache
