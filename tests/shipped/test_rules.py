@@ -13,7 +13,6 @@ from standins.promql import names
 from standins.promtool import Case, Rule, promtool, rules_of, try_case
 from standins.shipped import ROOT, known_metrics
 from standins.shipped_alerts import ALERTS, CASES
-from vigil_boards.scope import AGREED
 from vigil_rules.__main__ import FILES, LAYER, TARGETS, documents, sources
 from vigil_rules.links import RUNBOOKS
 from vllm_vigil.incidents.rules import RULES as INCIDENT_RULES
@@ -90,7 +89,7 @@ def test_the_link_of_every_alert_leads_to_a_panel(alert: Rule) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_every_rule_reads_only_what_there_is(rule: Rule) -> None:
     """A renamed series cannot leave a rule behind that never says anything."""
-    unknown = names(rule["expr"]) - RECORDS - known_metrics() - set(AGREED) - {"up"}
+    unknown = names(rule["expr"]) - RECORDS - known_metrics() - {"up"}
     assert {name for name in unknown if not OF_THE_STACK.match(name)} == set()
 
 

@@ -15,7 +15,6 @@ import promql_parser as promql
 
 from standins.promql import nodes, selectors
 from standins.shipped import ROOT
-from vigil_boards.scope import AGREED
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.series.catalogue import SPECS
 from vllm_vigil.series.spec import Kind
@@ -53,7 +52,7 @@ def kind_of(name: str) -> str:
         return "counter"
     if name in SPECS:
         return "counter" if SPECS[name].kind is Kind.COUNTER else "gauge"
-    return _TELEMETRY.get(name, "counter" if name.endswith("_total") else "gauge" if name in AGREED else "")
+    return _TELEMETRY.get(name, "counter" if name.endswith("_total") else "")
 
 
 def calls(expr: promql.Expr) -> Iterator[promql.Call]:
