@@ -38,7 +38,7 @@ def test_the_restart_of_a_real_engine_core_is_counted_on_the_page(tmp_path: Path
 
 
 def test_an_oom_kill_in_vllm_s_cgroup_opens_an_incident_of_its_server(tmp_path: Path) -> None:
-    """One incident, which names what was killed."""
+    """One incident, which names what was killed, and that it was by the limit of its cgroup."""
     tree = ProcTree(tmp_path / "proc")
     cgroup = tmp_path / "sys" / "vllm"
     cgroup.mkdir(parents=True)
@@ -55,5 +55,5 @@ def test_an_oom_kill_in_vllm_s_cgroup_opens_an_incident_of_its_server(tmp_path: 
     assert (incident["rule"], incident["server"], incident["labels"]) == (
         "host_oom_kill",
         "tiny",
-        {"killed": "engine_core"},
+        {"cause": "memory_limit", "killed": "engine_core"},
     )
