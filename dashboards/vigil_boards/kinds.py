@@ -96,7 +96,7 @@ def chart(
 
 
 def _lines(builder: Builder, *, stacked: bool, bars: bool) -> None:
-    builder.line_width(1 if stacked else 1.5).fill_opacity(70 if bars else 35 if stacked else 8)
+    builder.line_width(0 if stacked or bars else 1.5).fill_opacity(60 if stacked or bars else 8)
     builder.show_points(common.VisibilityMode.NEVER).line_interpolation(common.LineInterpolation.LINEAR)
     builder.draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
     if stacked or bars:
@@ -115,7 +115,9 @@ def _colour(builder: Builder, panel: Panel, colours: dict[str, str]) -> None:
     named = {} if open_ended else dict(zip(legends, look.HUES, strict=False))
     builder.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     for name, colour in (named | quantiles | colours).items():
-        if name:
+        if name.startswith("/"):
+            builder.override_by_regexp(name, [look.fixed(colour)])
+        elif name:
             builder.override_by_name(name, [look.fixed(colour)])
     if any("GPU {{gpu}}" in legend for legend in legends):
         for number, colour in enumerate(look.HUES):

@@ -14,27 +14,27 @@ from vigil_boards.tables import Column, table
 CHOICES = (
     Choice(
         "ttft_slo",
-        "First token within (s)",
+        "First token (s)",
         ("0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "10.0"),
         "2.5",
         "A bound of vLLM's buckets for the time to the first token: between two bounds nothing can be counted.",
     ),
     Choice(
         "itl_slo",
-        "Next token within (s)",
+        "Next token (s)",
         ("0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.3", "0.5"),
         "0.1",
         "A bound of vLLM's buckets for the time between tokens.",
     ),
     Choice(
         "e2e_slo",
-        "Whole answer within (s)",
+        "Answer (s)",
         ("5.0", "10.0", "15.0", "20.0", "30.0", "60.0", "120.0"),
         "30.0",
         "A bound of vLLM's buckets for the whole request.",
     ),
     Choice("objective", "Objective", ("0.9", "0.95", "0.99", "0.995", "0.999"), "0.99", "The share that must be good."),
-    Choice("budget_window", "Budget over", ("6h", "1d", "7d", "28d", "30d"), "1d", "The time that the budget is for."),
+    Choice("budget_window", "Window", ("6h", "1d", "7d", "28d", "30d"), "1d", "The time that the budget is for."),
 )
 
 
@@ -106,7 +106,7 @@ def budget(promise: Promise) -> Panel:
         f"1 - {promise.burn('$budget_window')}",
         steps=look.below(0.5, 0.0),
         width=6,
-        decimals=1,
+        decimals=0,
         no_data=NO_TRAFFIC,
         means="What is left of the error budget: 100 % is untouched, 0 % spent, below 0 the promise is broken.",
         bad=f"When it falls fast, stop rolling out and look at {promise.look_at}.",

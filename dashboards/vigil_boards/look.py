@@ -15,6 +15,15 @@ QUANTILES = {"p50": "#8AB8FF", "p95": "#3274D9", "p99": "#A352CC", "mean": "#9FA
 HUES = ("#5794F2", "#B877D9", "#5CC8D8", "#E685B5", "#C9B27C", "#7A7BE0", "#9FA7B3", "#3E8E8A")
 """For things that are told apart and not judged, in their order: no green, no orange, no red."""
 
+HOLDERS = {
+    "/worker/": HUES[0],
+    "/engine_core/": HUES[1],
+    "/api_server/": HUES[2],
+    "/foreign/": WARNING,
+    "/hidden/": UNKNOWN,
+}
+"""Whose a process is, by its role; what is not vLLM's stands out."""
+
 LOUDNESS = {"CRITICAL": DEAD, "ERROR": BAD, "WARNING": WARNING, "INFO": NEUTRAL, "DEBUG": UNKNOWN, "none": UNKNOWN}
 
 STATES = (

@@ -9,7 +9,7 @@ from vigil_boards.panel import NO_GPU, NO_TRAFFIC, Query
 from vigil_boards.shared import (
     BROKEN,
     ENGINE,
-    ENGINE_NAME,
+    ENGINE_STATES,
     ERROR_SHARE,
     FINISHED,
     PREFIX_HITS,
@@ -105,7 +105,7 @@ AT_A_GLANCE = (
 STATE = (
     timeline(
         "State of each engine",
-        Query(STATE_CODE, ENGINE_NAME),
+        Query(ENGINE_STATES, "{{who}}"),
         mappings=look.STATE_WORDS,
         width=15,
         height=5,

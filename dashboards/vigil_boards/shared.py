@@ -17,6 +17,10 @@ STATE_CODE = (
 )
 """The state as the number that `look.STATE_WORDS` turns back into a word."""
 
+WHO = '"who", " ", "server", "engine"'
+ENGINE_STATES = f"label_join({STATE_CODE}, {WHO})"
+"""While a server starts, its engines are not known yet: a legend would write the word engine for them."""
+
 SERVING = 'llm_engine_state{state=~"healthy|idle"}'
 BROKEN = 'llm_engine_state{state=~"stalled|spinning|dead|unreachable"}'
 

@@ -111,7 +111,7 @@ GLANCE = (
 SOURCES = (
     timeline(
         "Sources",
-        Query(SOURCE_OF.format("vigil_source_up"), "{{of}} {{instance}}"),
+        Query(SOURCE_OF.format("vigil_source_up"), "{{instance}} {{of}}"),
         mappings=look.UP_WORDS,
         width=12,
         no_data=SILENT,

@@ -7,13 +7,12 @@ import math
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from standins import board_day
-from standins.tsdb import prometheus_on
+from standins.pictures import Servers
 from vigil_boards.__main__ import BOARDS
 from vigil_boards.board import ANNOTATIONS, Board
 from vigil_boards.scope import scoped
@@ -22,17 +21,14 @@ from vllm_vigil.series.catalogue import SPECS
 WITHOUT_DATA: dict[str, str] = {}
 """Panels that may show nothing, with the reason."""
 
-OWN = {"__rate_interval": "1m", "__range": "3h", "__interval": "1m"}
+OWN = {"__rate_interval": "1m", "__range": "3h", "__range_s": "10800", "__interval": "1m", "__interval_ms": "60000"}
 EVERY_BOARD = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 
 
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Prometheus with three hours of two sidecars."""
-    directory = tmp_path_factory.mktemp("boards")
-    board_day.fill(directory)
-    with prometheus_on(directory) as address:
-        yield address
+@pytest.fixture
+def prometheus(board_servers: Servers) -> str:
+    """The address of the Prometheus with the boards' day."""
+    return board_servers.prometheus
 
 
 def ask(address: str, path: str, **parameters: object) -> Any:

@@ -43,7 +43,13 @@ def promql(board: dict[str, Any]) -> list[str]:
 
 def expanded(text: str) -> str:
     """The text with a value in the place of each variable."""
-    for name, value in {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}.items():
+    for name, value in {
+        "$__rate_interval": "5m",
+        "$__range_s": "3600",
+        "$__range": "1h",
+        "$__interval_ms": "60000",
+        "$__interval": "1m",
+    }.items():
         text = text.replace(name, value)
     text = re.sub(r'le="\$\w+"', 'le="1.0"', text)
     return re.sub(r"\$(?:\w+|\{\w+\})", "0.99", re.sub(r'"\$\w+"', '".+"', text))

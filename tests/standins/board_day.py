@@ -36,7 +36,7 @@ READY = only(chat=CHAT, code=replace(CODE, log="ready"))
 DAY = (
     Scene("both servers start", 90, only(chat=LOADING, code=LOADING)),
     Scene("the morning", 40 * MINUTE - 90, only(chat=replace(CHAT, log="ready"), code=replace(CODE, log="ready"))),
-    Scene("long answers fill the KV cache of chat", 14 * MINUTE, only(chat=Act(rate=2.6, answers=5), code=CODE)),
+    Scene("long answers fill the KV cache of chat", 14 * MINUTE, only(chat=Act(rate=2.0, answers=4), code=CODE)),
     Scene("ordinary traffic", 26 * MINUTE, USUAL),
     Scene("code dies of CUDA out of memory", 4 * MINUTE, only(chat=CHAT, code=Act(Mood.DOWN, 0, log="cuda_oom"))),
     Scene("code starts", 2 * MINUTE, only(chat=CHAT, code=LOADING)),
