@@ -88,6 +88,17 @@ def test_what_is_mounted_is_there_and_read_only() -> None:
     assert boards == {Path(mount.split(":")[0]).name for mount in mounts if "./dashboards/" in mount}
 
 
+def test_alertmanager_finds_its_configuration_and_the_secrets_that_it_names() -> None:
+    """Mounted with its templates; each secret is one that the service is given."""
+    service = SERVICES["alertmanager"]
+    (option,) = (word for word in service["command"] if word.startswith("--config.file="))
+    path = ROOT / "alert_rules" / Path(option).name
+    assert "./alert_rules:/etc/alertmanager/alert_rules:ro" in service["volumes"]
+    assert set(re.findall(r"^[^#]*_file: /run/secrets/(\w+)", path.read_text(), re.MULTILINE)) <= set(
+        service["secrets"]
+    )
+
+
 def test_secrets_are_files_that_prepare_makes(tmp_path: Path) -> None:
     """In a folder closed to others, never overwritten, and never in the repository."""
     shutil.copytree(ROOT / "deploy" / "compose", tmp_path / "compose", ignore=shutil.ignore_patterns("secrets", ".env"))

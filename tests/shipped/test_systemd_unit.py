@@ -82,6 +82,7 @@ def test_the_unit_is_watched_and_keeps_what_the_sidecar_needs() -> None:
         "Restart": "always",
     }.items() <= service.items()
     assert {"WatchdogSec", "LoadCredential"} <= set(service)
+    assert "systemd-journal" == service["SupplementaryGroups"], "a group that a host lacks keeps the unit from starting"
     assert not {"ProtectProc", "ProcSubset", "PrivateNetwork", "IPAddressDeny"} & set(service)
     devices = {value for key, value in directives(UNIT) if key == "DeviceAllow"}
     assert {"char-nvidia rw", "char-nvidiactl rw", "char-nvidia-uvm rw", "char-nvidia-caps rw"} < devices
