@@ -19,18 +19,7 @@ TARGET = ("job", "instance")
 CHOSEN = ("server", "model_name", "engine", "gpu")
 """The variables beyond: each selects by the label of its name."""
 
-AGREED = {
-    "llm_engine_state_start_time_seconds": ("server", "model_name", "engine"),
-    "llm_engine_step_age_seconds": ("server", "model_name", "engine"),
-    "llm_server_connections": ("server",),
-    "llm_kv_cache_time_to_full_seconds": ("server", "model_name", "engine"),
-    "llm_preemption_ratio": ("server", "model_name", "engine"),
-    "llm_memory_growth_bytes_per_second": ("server", "kind"),
-    "gpu_straggler_ratio": ("gpu", "uuid", "server"),
-}
-"""Series that are agreed on and not in the catalogue yet, with their labels."""
-
-LABELS = AGREED | {name: spec.labels for name, spec in SPECS.items()}
+LABELS = {name: spec.labels for name, spec in SPECS.items()}
 
 HISTOGRAM_ENDS = ("_bucket", "_sum", "_count")
 _SERIES = re.compile(r"\b((?:llm|gpu|vigil|host)_[a-z0-9_]+|up)\b(?:\{([^{}]*)\})?")
