@@ -3,10 +3,12 @@
 The log is synthetic and the same in every run: 200 MB, because 1 GB takes longer to write than all of this to measure;
 64 % access lines, 16 % statistics, 15 % requests, 4 % WARNING, 1.5 % ERROR lines (tracebacks of three). The peers look
 for twelve of our literals; mtail also counts lines and levels, as we do. Beside that we join records and judge bursts.
+The daemons are measured at rest, with a lone line now and then, and under 10,000 lines a second, each its own write.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import statistics
@@ -15,6 +17,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.daemon import free_port, wait_for
@@ -22,7 +26,10 @@ from benchmarks.figure import Figure
 
 SIZE_BYTES = 200_000_000
 ROUNDS = 3
-LONE_LINES = 15
+LONE_LINES = 18  # each is an incident of its own GPU, and a rule has no more than 20 open
+LONE_DAEMONS = 6
+BUSY_SECONDS = 20.0
+BUSY_LINES = 10_000
 TEXTS = (
     "CUDA out of memory",
     "No available memory for the cache blocks",
@@ -41,7 +48,7 @@ WITHOUT_HYPERSCAN = "import sys; sys.modules['hyperscan'] = None; from vllm_vigi
 
 
 def measure(scratch: Path) -> Iterator[Figure]:
-    """Megabytes a second, then memory, then more patterns, then how soon a lone line is judged."""
+    """Megabytes a second, then memory, then more patterns, then lone lines, then a flood."""
     log = scratch / "vllm.log"
     write(log, SIZE_BYTES)
     megabytes = log.stat().st_size / 1e6
@@ -63,10 +70,16 @@ def measure(scratch: Path) -> Iterator[Figure]:
     write(tenth, SIZE_BYTES // 10)
     short, less = cost(replay(str(tenth)))
     yield Figure("the same without the start", "MB/s", megabytes * 0.9 / (ours - short))
+    quiet = scratch / "quiet.log"
+    write(quiet, SIZE_BYTES, errors=False)
+    without, _ = cost(replay(str(quiet)))
+    theirs, _ = cost(["mtail", "--one_shot", "--progs", str(program), "--logs", str(quiet)])
+    yield Figure("replay of a log without errors", "MB/s", megabytes / without, megabytes / theirs, "mtail")
     yield Figure("peak RSS, 200 MB and 20 MB", "MB", memory, less, "ours on 20 MB")
     more, _ = cost(replay(str(log), "--config", str(user_patterns(scratch, 100))))
     yield Figure("time with 100 patterns of the user's more", "s", more, ours, "ours without them")
     yield from lone_line(scratch, program)
+    yield from flood(scratch, program)
 
 
 def replay(*arguments: str) -> list[str]:
@@ -93,9 +106,9 @@ def version(command: list[str]) -> str:
     return " ".join((said.stdout or said.stderr).split("\n")[0].split()[:4])
 
 
-def write(log: Path, size_bytes: int) -> None:
+def write(log: Path, size_bytes: int, *, errors: bool = True) -> None:
     """A log of about that size, the same every time."""
-    block = "".join(lines(random.Random(7), 100_000)).encode()
+    block = "".join(line for line in lines(random.Random(7), 100_000) if errors or " ERROR " not in line).encode()
     with log.open("wb") as file:
         while file.tell() < size_bytes:
             file.write(block)
@@ -148,10 +161,51 @@ def user_patterns(scratch: Path, count: int) -> Path:
 
 def lone_line(scratch: Path, program: Path) -> Iterator[Figure]:
     """Milliseconds from the write of a line to the committed incident, and to mtail's counter."""
-    log = scratch / "lone.log"
+    judged, counted = [], []
+    for number in range(LONE_DAEMONS):
+        log = scratch / f"lone{number}.log"
+        log.touch()
+        with _daemons(scratch, log, program) as (ours, _, port):
+            judged += [_judged(log, ours, count) for count in range(LONE_LINES)]
+            counted += [_counted(log, port, count) for count in range(LONE_LINES)]
+    judged, counted, name = sorted(judged), sorted(counted), version(["mtail", "--version"])
+    for what, share in (("median", 0.5), ("p99", 0.99)):
+        at = int(share * len(judged))
+        yield Figure(f"lone line to committed incident, {what}", "ms", judged[at], counted[at], name)
+
+
+def flood(scratch: Path, program: Path) -> Iterator[Figure]:
+    """Percent of a core under 10,000 lines a second, and how soon an incident is committed meanwhile."""
+    log = scratch / "flood.log"
     log.touch()
+    texts = [line.encode() for line in lines(random.Random(7), 20_000)]
+    with _daemons(scratch, log, program) as (ours, peer, _), log.open("ab", buffering=0) as file:
+        before = [_used_seconds(process) for process in (ours, peer)]
+        began, count, waits = time.perf_counter(), 0, []
+        while (now := time.perf_counter() - began) < BUSY_SECONDS:
+            while count < now * BUSY_LINES:
+                file.write(texts[count % len(texts)])
+                count += 1
+            if len(waits) < LONE_LINES and now > len(waits) + 1:
+                waits.append(_write(log, len(waits)))
+            time.sleep(0.001)
+        after = [_used_seconds(process) for process in (ours, peer)]
+        ours.terminate()
+        assert ours.stderr is not None
+        opened = [line for line in ours.stderr if b" opened: " in line and b"gpu_xid" in line]
+    own, theirs = (100 * (end - start) / BUSY_SECONDS for start, end in zip(before, after, strict=True))
+    yield Figure("CPU at 10,000 writes/s", "%", own, theirs, version(["mtail", "--version"]))
+    late = sorted(1000 * (_monotonic(line) - at) for line, at in zip(opened, waits, strict=True))
+    yield Figure("line to committed incident at 10,000 writes/s, worst", "ms", late[-1])
+
+
+@contextmanager
+def _daemons(
+    scratch: Path, log: Path, program: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes], int]]:
+    """Ours and mtail, both following a log; and mtail's port."""
     port, peer_port = free_port(), free_port()
-    options = ("--log", str(log), "--listen", f"127.0.0.1:{port}", "--state-dir", str(scratch / "lone"))
+    options = ("--log", str(log), "--listen", f"127.0.0.1:{port}", "--state-dir", str(scratch / f"of-{log.name}"))
     ours = subprocess.Popen(
         [sys.executable, "-m", "vllm_vigil", "run", *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
@@ -161,15 +215,22 @@ def lone_line(scratch: Path, program: Path) -> Iterator[Figure]:
         wait_for(port)
         wait_for(peer_port)
         time.sleep(2)
-        judged = sorted(_judged(log, ours, number) for number in range(LONE_LINES))
-        counted = sorted(_counted(log, peer_port, number) for number in range(LONE_LINES))
-        name, middle = version(["mtail", "--version"]), LONE_LINES // 2
-        yield Figure("lone line to committed incident, median", "ms", judged[middle], counted[middle], name)
-        yield Figure("lone line to committed incident, worst", "ms", judged[-1], counted[-1], name)
+        yield ours, peer, peer_port
     finally:
         for process in (ours, peer):
             process.kill()
             process.wait()
+
+
+def _used_seconds(process: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _monotonic(line: bytes) -> float:
+    """When a line of our log was written, on the clock of `perf_counter`."""
+    at = datetime.fromisoformat(json.loads(line)["time"]).timestamp()
+    return at - time.time() + time.perf_counter()
 
 
 def _judged(log: Path, ours: subprocess.Popen[bytes], number: int) -> float:

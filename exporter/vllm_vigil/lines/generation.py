@@ -48,7 +48,7 @@ def open_regular(path: str) -> int:
         status = os.fstat(descriptor)
         _refuse_irregular(path, status)  # it may have been replaced in between
         _refuse_our_own(path, status)
-    except (NotRegular, OurOwn):
+    except OSError:
         os.close(descriptor)
         raise
     return descriptor

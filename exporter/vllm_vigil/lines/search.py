@@ -11,7 +11,7 @@ from loguru import logger
 from vllm_vigil.lines.generation import Generation
 from vllm_vigil.lines.mark import Mark
 from vllm_vigil.lines.settings import Format
-from vllm_vigil.lines.siblings import NO_DESCRIPTOR, File, key_at, siblings
+from vllm_vigil.lines.siblings import PASSING, File, key_at, siblings
 
 _INDEX = re.compile(r"\.(\d{1,4})$")
 
@@ -38,7 +38,7 @@ def _open_marked(file: File, mark: Mark, form: Format, *, here: bool) -> Generat
     try:
         generation = Generation.open(file.path, mark.restarts, form)
     except OSError as error:
-        if file.key == mark.key and (error.errno in NO_DESCRIPTOR or (here and error.errno in NO_PERMISSION)):
+        if file.key == mark.key and (error.errno in PASSING or (here and error.errno in NO_PERMISSION)):
             raise  # it is there, and will be read on from its mark when it can be opened
         return None  # no file of ours, or moved meanwhile
     try:

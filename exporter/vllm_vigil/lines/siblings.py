@@ -14,6 +14,8 @@ from vllm_vigil.lines.settings import COMPRESSED
 _NUMBER = re.compile(r"[.\-_]\d[\d.\-_:TZ]*(?:\.backup)?$")
 """vllm.log.1, vllm.log-20261121, vllm.log.2026-11-21; `.backup` is how logrotate saves a file that is in its way."""
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+PASSING = NO_DESCRIPTOR | {errno.EIO, errno.ESTALE}
+"""What says nothing about the file: it may well be there, and is looked for again."""
 _DATE_INSIDE = re.compile(r"[.\-_]\d{8}[\d\-_:TZ]*(?=\.[A-Za-z]+$)")  # vllm-20261121.log
 
 
@@ -68,9 +70,11 @@ def rotated(path: str, paths: Collection[str]) -> bool:
 
 
 def key_at(path: str) -> tuple[int, int] | None:
-    """Device and inode of what stands at a path, None if nothing can be seen there."""
+    """Device and inode of what stands at a path, None if nothing can be seen there. Raises OSError if that may pass."""
     try:
         status = os.stat(path)  # noqa: PTH116  # as above
-    except OSError:
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
         return None
     return status.st_dev, status.st_ino
