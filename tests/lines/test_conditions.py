@@ -193,3 +193,21 @@ def test_lag_is_told_in_bytes_and_in_seconds(logs: Logs) -> None:
     assert (200, 20) == (logs.number("vigil_log_lag_bytes"), logs.number("vigil_log_lag_seconds"))
     logs.read()
     assert (0, 0) == (logs.number("vigil_log_lag_bytes"), logs.number("vigil_log_lag_seconds"))
+
+
+def test_twice_as_much_as_we_can_read_for_a_minute_is_behind_and_then_caught_up(logs: Logs) -> None:
+    """Lag is told while it grows, what we hold does not grow with it, and not a line is missing at the end."""
+    written, got, lags = 0, 0, []
+    for _ in range(60):
+        logs.write("".join(f"line {number:06d} {'x' * 87}\n" for number in range(written, written + 200)))
+        written += 200
+        batch = logs.texts(max_bytes=10_000)
+        assert len(batch) <= 100
+        got += len(batch)
+        asyncio.run(logs.clock.crank(1.0))
+        lags.append((logs.number("vigil_log_lag_bytes") or 0, logs.number("vigil_log_lag_seconds") or 0))
+    assert lags == sorted(lags)
+    assert (600_000, True) == (lags[-1][0], 15 < lags[-1][1] < 60)
+    rest = [text for _ in range(70) for text in logs.texts(max_bytes=10_000)]
+    assert [f"line {number:06d}" for number in range(got, written)] == [text[:11] for text in rest]
+    assert (0, 0, 0) == (logs.number("vigil_log_lag_bytes"), logs.number("vigil_log_lag_seconds"), logs.lost())

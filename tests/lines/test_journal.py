@@ -238,3 +238,23 @@ def test_a_position_that_is_none_of_ours_is_refused(body: str) -> None:
 def test_an_entry_without_a_number_is_placed_by_its_time() -> None:
     """Whatever a cursor of another systemd looks like."""
     assert ("journal", 5) == Entry("opaque", 5, b"").place
+
+
+def test_a_journal_that_is_behind_says_so(stage: Path, telemetry: Telemetry) -> None:
+    """In bytes of what journalctl printed, and in seconds since the entry that was read last."""
+    play(stage, printed(1_000_000, '"one"'), "sleep 60")
+    clock = CrankedClock(wall=0.5)
+    journal = Journal("journal:vllm.service", "llama", Report("journal:vllm.service", telemetry), clock, Left("", 1))
+
+    def lag(what: str) -> float | None:
+        return telemetry.registry.get_sample_value(f"vigil_log_lag_{what}", {"file": "journal:vllm.service"})
+
+    def behind() -> bool:
+        journal.look()
+        return journal.waiting
+
+    until(behind)
+    assert (journal.lag_bytes, True) == (lag("bytes"), (lag("seconds") or 0) > 0)
+    assert [b"one"] == [line.data for line in journal.read(1 << 20)]
+    assert (0, 0) == (lag("bytes"), lag("seconds"))
+    journal.close()

@@ -105,6 +105,13 @@ class Journal:
             self._drop_child()
             self._spawn(f"--since=@{self._left.at / 1e6:.6f}", now)
         self._print()
+        self._measure()
+
+    def _measure(self) -> None:
+        """What waits to be read, and how long after the last entry that was read it is now."""
+        self.lag_bytes = len(self._block)
+        seconds = max(0.0, self._clock.wall() - self._left.at / 1e6) if self._block else 0.0
+        self._report.lag(self.lag_bytes, seconds)
 
     def _start(self, now: float) -> None:
         if self._left.cursor:
@@ -133,7 +140,7 @@ class Journal:
         if block is None:
             self._fail(f"is not being read, for journalctl stopped ({self._child.last_words()})")
             return
-        self._block, self.lag_bytes = block, len(block)
+        self._block = block
         complaint = self._child.last_words()
         if complaint != self._complaint:
             self._complaint = complaint
@@ -168,7 +175,7 @@ class Journal:
             share_bytes -= len(block)
             lines += self._take(block)
             self._print()
-        self.lag_bytes = len(self._block)
+        self._measure()
         return lines
 
     def _take(self, block: bytes) -> list[Line]:
