@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ class RealVllm:
             "TRANSFORMERS_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "0",  # one core for its arithmetic, the other for everything else
+            "VLLM_SERVER_DEV_MODE": "1",  # for /sleep and /wake_up
         }
         options = ["--load-format", "dummy", "--max-model-len", "512", "--max-num-seqs", "2", "--enforce-eager"]
         # nice: its spinning threads would otherwise keep the sidecar waiting for a core for seconds on a small machine
@@ -81,17 +83,41 @@ class RealVllm:
             text: str = json.load(answer)["version"]
             return text
 
-    def complete(self, tokens: int) -> None:
+    def complete(self, tokens: int, prompt: str = "the day") -> None:
         """Ask for so many tokens, and wait for them; an engine that dies meanwhile is no error here."""
-        body = json.dumps({"model": "tiny", "prompt": "the day", "max_tokens": tokens, "ignore_eos": True}).encode()
         request = urllib.request.Request(
-            f"{self.url}/v1/completions", data=body, headers={"Content-Type": "application/json"}
+            f"{self.url}/v1/completions", data=_question(tokens, prompt), headers={"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 answer.read()
         except (OSError, urllib.error.HTTPError):
             return
+
+    def connected(self, clients: int, tokens: int) -> list[http.client.HTTPConnection]:
+        """So many clients that have asked and wait; whoever closes a connection has hung up."""
+        connections = []
+        for _ in range(clients):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            connection.request("POST", "/v1/completions", _question(tokens), {"Content-Type": "application/json"})
+            connections.append(connection)
+        return connections
+
+    def tell(self, path: str) -> None:
+        """POST, and nothing else."""
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", method="POST"), timeout=60):
+            return
+
+    def health(self) -> int | None:
+        """What its own /health says, None if nothing does."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                status: int = answer.status
+                return status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return None
 
     def load(self, clients: int, tokens: int) -> list[threading.Thread]:
         """So many clients at once; the threads that wait for their answers."""
@@ -114,6 +140,10 @@ class RealVllm:
                 continue
         raise AssertionError("no process is titled VLLM::EngineCore")
 
+    def signal_engine(self, number: signal.Signals) -> None:
+        """Stop the engine, or let it go on."""
+        os.kill(self.engine_pid(), number)
+
     def kill_engine(self) -> int:
         """`kill -9` of the engine; the exit code with which the server then ends by itself."""
         assert self._process is not None
@@ -127,3 +157,7 @@ class RealVllm:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
+
+
+def _question(tokens: int, prompt: str = "the day") -> bytes:
+    return json.dumps({"model": "tiny", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True}).encode()

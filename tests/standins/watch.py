@@ -19,6 +19,7 @@ from vllm_vigil.verdict.settings import VerdictSettings
 
 SERVER = "llama"
 START = 1_000_000.0
+HOST_SECONDS = 5.0
 IDLE_GPU = (0.0, 0.0, 70.0)
 BUSY_GPU = (0.95, 0.45, 420.0)
 SPINNING_GPU = (1.0, 0.0, 130.0)
@@ -73,6 +74,7 @@ class Watch:
         self.judgement = Judgement((), (), {})
         self._reading: Reading | None = None
         self._page = Snapshot()
+        self._host: Reading | None = None
         self._connections: float | None = None
         self._held: set[str] = set()
 
@@ -142,10 +144,11 @@ class Watch:
                 "vllm", SERVER, float(self.second), 0.01, facts={"health": scene.health}, error=scene.error
             )
             self._page = Snapshot() if scene.error else _page(scene)
-        if self.second % 5 == 1:
+        if self._host is None or self.wall - self._host.at >= HOST_SECONDS:
+            self._host = Reading("host", "", self.wall, 0.01)
             self._connections = scene.connections
         shown = Snapshot({**self._page.series, **_host(scene, self._connections, self.wall), **_gpus(scene)})
-        self.judgement = self.verdict.judge({SERVER: self._reading}, shown, self.wall)
+        self.judgement = self.verdict.judge({SERVER: self._reading}, shown, self.wall, self._host)
         self._note()
 
     def _note(self) -> None:

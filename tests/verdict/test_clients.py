@@ -16,12 +16,12 @@ def test_connections_that_are_there_at_rest_too_are_no_clients() -> None:
     assert (clients.waiting, clients.since) == (0, None)
 
 
-def test_one_minute_of_rest_without_a_connection_says_that_none_belongs_there() -> None:
-    """The fewest of ten minutes count."""
+def test_a_pool_that_is_empty_for_a_minute_is_still_known() -> None:
+    """A restart empties it; the middle of ten minutes of rest counts, of each the fewest."""
     clients = Clients()
-    for now in range(300):
-        clients.look(0.0 if now == 130 else 3.0, float(now), resting=True)
-    assert clients.background == 0
+    for now in range(600):
+        clients.look(0.0 if 300 <= now < 380 else 3.0 + now % 5, float(now), resting=True)
+    assert clients.background == 3
 
 
 def test_clients_who_wait_before_a_wedged_engine_are_no_pool() -> None:
@@ -32,7 +32,7 @@ def test_clients_who_wait_before_a_wedged_engine_are_no_pool() -> None:
     for now in range(100, 150):
         clients.look(5.0, float(now), resting=True)
     clients.look(5.0, 150.0, resting=False)
-    assert (clients.waiting, clients.waited(160.0)) == (5, 60.0)
+    assert (clients.waiting, clients.waited(0.0), clients.waited(120.0)) == (5, 50.0, 30.0)
 
 
 def test_what_cannot_be_seen_is_not_known() -> None:
@@ -40,4 +40,4 @@ def test_what_cannot_be_seen_is_not_known() -> None:
     clients = Clients()
     clients.look(5.0, 0.0, resting=False)
     clients.look(None, 1.0, resting=False)
-    assert (clients.waiting, clients.since, clients.waited(9.0)) == (None, None, 0.0)
+    assert (clients.waiting, clients.since, clients.waited(0.0)) == (None, None, 0.0)

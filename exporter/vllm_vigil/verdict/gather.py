@@ -49,8 +49,7 @@ def of_engine(base: Evidence, server: Server, engine: Engine, gpus: Sequence[Gpu
     """What is so of one engine; its longest wait is noted."""
     heart = engine.heart
     clients = _clients(server, engine, now)
-    since = server.clients.since
-    waited = max(0.0, heart.read_at - max(heart.moved_at, since)) if clients and since is not None else 0.0
+    waited = min(server.clients.waited(heart.moved_at), heart.read_at - heart.moved_at) if clients else 0.0
     engine.wait(waited)
     awake = base.life == "asleep" and heart.moved_at > server.life_at + ASLEEP_SETTLES_SECONDS
     return replace(
@@ -62,7 +61,7 @@ def of_engine(base: Evidence, server: Server, engine: Engine, gpus: Sequence[Gpu
         clients=clients,
         waited=waited,
         longest_wait=engine.longest_wait,
-        looks=tuple(gpu.look() for gpu in gpus),
+        looks=() if heart.moves(now, MOVES_SECONDS) else tuple(gpu.look() for gpu in gpus),
         probe=server.probed(engine, now),
     )
 

@@ -16,14 +16,14 @@ from vllm_vigil.verdict.band import Band
 from vllm_vigil.verdict.effort import Look
 from vllm_vigil.verdict.pulse import EngineKey, value_of
 
-WINDOW = 10
-"""Ticks over which a GPU is looked at: its numbers jump from one to the next."""
+WINDOW_SECONDS = 10.0
+"""Time over which a GPU is looked at: its numbers jump from one tick to the next."""
 
 LEARN_EVERY_SECONDS = 10.0
 BUSY_UTILIZATION, IDLE_UTILIZATION = 0.5, 0.05
 
-Now = tuple[float, float | None, float | None]
-"""Utilisation, memory activity, watts."""
+Now = tuple[float, float, float | None, float | None]
+"""When (seconds watched), utilisation, memory activity, watts."""
 
 
 @dataclass(slots=True)
@@ -32,15 +32,21 @@ class Gpu:
 
     number: str = ""
     limit_watts: float | None = None
-    ticks: deque[Now] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    ticks: deque[Now] = field(default_factory=deque)
     idle_watts: Band = field(default_factory=Band)
     busy_watts: Band = field(default_factory=Band)
     busy_memory: Band = field(default_factory=Band)
     learn_at: float = 0.0
 
+    def take(self, now: Now) -> None:
+        """One more tick; what is too old goes."""
+        self.ticks.append(now)
+        while now[0] - self.ticks[0][0] >= WINDOW_SECONDS:
+            self.ticks.popleft()
+
     def look(self) -> Look:
         """What it does, over the last ticks."""
-        utilization, memory, watts = (_mean(values) for values in zip(*self.ticks, strict=True))
+        _, utilization, memory, watts = (_mean(values) for values in zip(*self.ticks, strict=True))
         return Look(
             self.number,
             utilization or 0.0,
@@ -62,7 +68,7 @@ class Gpus:
         self._users: dict[str, set[tuple[str, str]]] = {}
         self._hidden = False
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, snapshot: Snapshot, now: float) -> None:
         """Take in one tick."""
         memory, watts, limits = (
             _by_uuid(snapshot, name)
@@ -71,9 +77,11 @@ class Gpus:
         self._here = set()
         for point in snapshot.points("gpu_utilization_ratio"):
             uuid = value_of(point.labels, "uuid")
-            gpu = self._known.setdefault(uuid, Gpu())
+            gpu = self._known.get(uuid)
+            if gpu is None:
+                gpu = self._known[uuid] = Gpu()
             gpu.number, gpu.limit_watts = value_of(point.labels, "gpu"), limits.get(uuid)
-            gpu.ticks.append((point.value, memory.get(uuid), watts.get(uuid)))
+            gpu.take((now, point.value, memory.get(uuid), watts.get(uuid)))
             self._here.add(uuid)
         self._users = {}
         for point in snapshot.points("gpu_processes"):

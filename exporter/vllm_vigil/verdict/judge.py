@@ -52,12 +52,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Tick:
-    """One tick: its series, its time in seconds watched and in epoch seconds, and whether there is one server only."""
+    """One tick: its series, its time in seconds watched and in epoch seconds.
+
+    `alone` says that there is one server only, `looked` that the host has been looked at again.
+    """
 
     snapshot: Snapshot
     now: float
     wall: float
     alone: bool
+    looked: bool
 
 
 class Verdict:
@@ -68,6 +72,7 @@ class Verdict:
         self._servers: dict[str, Server] = {}
         self._gpus = Gpus()
         self._watched = Watched()
+        self._host: Reading | None = None
         self._onsets = Onsets()
 
     def hear(self, server: str, life: str, now: float) -> None:
@@ -76,7 +81,7 @@ class Verdict:
         `starting` and its phases `loading`, `profiling`, `warming`; `ready`, `stopping`, `dead`, `asleep`. It goes
         on answering for a moment after that, so an answer takes nothing back, unless it is the first after a failure.
         """
-        self._servers.setdefault(server, Server()).hear(life, self._watched.seconds, now)
+        self._server(server).hear(life, self._watched.seconds, now)
 
     def hear_probe(self, server: str, *, answered: bool, began: float, words: str = "") -> None:
         """What a request of our own to a server came to: whether it got a token, when it was made, and words for why.
@@ -86,15 +91,20 @@ class Verdict:
         `stalled`, none `stalled` of what looked frozen, or idle. `Judgement.doubts` names the servers for which a probe
         is wanted. Of a server with several engines it reaches one that we do not know: there it changes nothing.
         """
-        known = self._servers.setdefault(server, Server())
-        known.probe = Probe(answered, self._watched.at(began), words)
+        self._server(server).probe = Probe(answered, self._watched.at(began), words)
 
-    def judge(self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float) -> Judgement:
-        """Judge the newest reading of every server, by name; None for one that has not been read yet."""
-        tick = _Tick(snapshot, self._watched.tick(now), now, alone=len(readings) == 1)
+    def judge(
+        self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float, host: Reading | None = None
+    ) -> Judgement:
+        """Judge the newest reading of every server, by name; None for one that has not been read yet.
+
+        `host` is the newest reading of the host: who is connected is as old as that.
+        """
+        looked, self._host = host is not self._host, host
+        tick = _Tick(snapshot, self._watched.tick(now), now, alone=len(readings) == 1, looked=looked)
         for gone in self._servers.keys() - readings.keys():
             del self._servers[gone]
-        self._gpus.tick(snapshot)
+        self._gpus.tick(snapshot, tick.now)
         engines: list[EngineHealth] = []
         found: list[Finding] = []
         serving: dict[str, float | None] = {}
@@ -103,7 +113,7 @@ class Verdict:
             if reading is None:
                 serving[name] = None
                 continue
-            server = self._servers.setdefault(name, Server())
+            server = self._server(name)
             self._read(tick, server, name, reading)
             if doubt := self._settle(tick, server, name, reading):
                 doubts[name] = doubt
@@ -116,6 +126,11 @@ class Verdict:
             serving[name] = self._onsets.since(("serving", name), now, holds=bool(states) and states <= SERVING_STATES)
         return Judgement(tuple(engines), tuple(found), serving, doubts)
 
+    def _server(self, name: str) -> Server:
+        if name not in self._servers:
+            self._servers[name] = Server()
+        return self._servers[name]
+
     # --- what a tick brings
 
     def _read(self, tick: _Tick, server: Server, name: str, reading: Reading) -> None:
@@ -126,8 +141,11 @@ class Verdict:
                 self._take_page(tick, server, pulses(tick.snapshot, name))
             elif server.down_since is None:
                 server.down_since = tick.now
+        if not tick.looked:
+            return
         engines = server.engines.values()
-        resting = all(each.heart.rests(tick.now, RESTS_SECONDS) and each.said.state not in STUCK for each in engines)
+        rest = all(each.heart.rests(tick.now, RESTS_SECONDS) and each.said.state not in STUCK for each in engines)
+        resting = rest and reading.error is None
         server.clients.look(_of_server(tick.snapshot, "llm_server_connections", name), tick.now, resting=resting)
 
     def _take_page(self, tick: _Tick, server: Server, found: Mapping[EngineKey, Pulse]) -> None:
