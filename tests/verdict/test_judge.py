@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from standins.watch import SERVER, START, Watch, watching
-from vllm_vigil.model import SERVING_STATES, EngineState, Reading, Snapshot
+from vllm_vigil.model import SERVING_STATES, EngineState, Point, Reading, Series, Snapshot, labels
 from vllm_vigil.verdict.judge import Verdict
 
 DOWN: dict[str, Any] = {"error": "connection refused", "health": "unreachable"}
@@ -273,3 +273,59 @@ def test_a_probe_that_waited_in_the_queue_of_an_engine_that_moves_says_nothing()
     probed(watch, ok=False)
     watch.go(60)
     assert watch.states == [EngineState.HEALTHY]
+
+
+def test_a_token_from_before_the_last_step_proves_nothing() -> None:
+    """The engine may have hung since."""
+    watch = watching(running=9, rate=20.0)
+    watch.go(60)
+    probed(watch, ok=True)
+    watch.go(10)
+    assert watch.until(EngineState.STALLED, rate=0.0) <= 30
+    watch.go(60)
+    assert watch.state is EngineState.STALLED
+
+
+def both(steps: tuple[float, float], connections: float | None = None) -> Snapshot:
+    """Two engines of one server, each with 3 requests."""
+    which = [labels(server=SERVER, engine=engine, model_name="tiny") for engine in ("0", "1")]
+    values: dict[str, tuple[float, ...]] = {"llm_requests_running": (3.0, 3.0), "llm_engine_steps_total": steps}
+    found = {name: Series(name, tuple(map(Point, which, of_both))) for name, of_both in values.items()}
+    if connections is not None:
+        point = Point(labels(server=SERVER), connections)
+        found["llm_server_connections"] = Series("llm_server_connections", (point,))
+    return Snapshot(found)
+
+
+def watched_both(verdict: Verdict, connections: float | None = None) -> list[EngineState]:
+    """Engine 0 stands still for a minute while engine 1 works."""
+    judgement = verdict.judge({SERVER: None}, Snapshot(), START)
+    for second in range(60):
+        reading = Reading("vllm", SERVER, float(second), 0.01, facts={"health": "200"})
+        host = Reading("host", "", float(second), 0.01)
+        if second == 40:
+            verdict.hear_probe(SERVER, answered=True, began=START + second)
+        judgement = verdict.judge({SERVER: reading}, both((700.0, float(second)), connections), START + second, host)
+    return [health.state for health in judgement.engines]
+
+
+def test_of_several_engines_a_token_does_not_say_which_one_made_it() -> None:
+    """The one that stands still stays stalled."""
+    assert watched_both(Verdict()) == [EngineState.STALLED, EngineState.HEALTHY]
+
+
+def test_of_several_engines_the_clients_of_those_that_work_are_not_the_others() -> None:
+    """With 3 connections, which engine 1 has work for, nobody waits on engine 0; with 6 somebody does."""
+    assert watched_both(Verdict(), 3.0) == [EngineState.FROZEN_METRICS, EngineState.HEALTHY]
+    assert watched_both(Verdict(), 6.0) == [EngineState.STALLED, EngineState.HEALTHY]
+
+
+def test_a_vllm_without_a_sleep_gauge_tells_of_its_sleep_in_its_log() -> None:
+    """Until it takes a step again."""
+    watch = watching(asleep=None)
+    watch.go(60)
+    watch.verdict.hear(SERVER, "asleep", watch.wall)
+    assert watch.until(EngineState.ASLEEP, waiting=2.0) <= 2
+    watch.go(600)
+    assert watch.state is EngineState.ASLEEP
+    assert watch.until(EngineState.HEALTHY, rate=5.0) <= 6
