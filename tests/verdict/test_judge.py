@@ -132,6 +132,17 @@ def test_a_wanted_stop_and_a_start_that_takes_its_time_are_no_incident() -> None
     assert watch.paged == []
 
 
+def test_a_server_that_was_stopped_on_purpose_stays_so() -> None:
+    """Over night too, and its processes are gone; when it is started again it starts."""
+    watch = watching(began=START - 5000, host=True)
+    watch.go(20)
+    watch.verdict.hear(SERVER, "stopping", watch.wall)
+    watch.go(8 * 3600, **DOWN, began=None)
+    assert watch.health.reasons == ("it was told to stop 28800 s ago: connection refused",)
+    assert watch.until(EngineState.STARTING, began=watch.wall) <= 2
+    assert (watch.states, watch.paged) == ([EngineState.IDLE, EngineState.UNREACHABLE, EngineState.STARTING], [])
+
+
 def test_a_start_without_a_log_is_seen_by_its_process() -> None:
     """A model that loads for minutes after a restart is no outage."""
     watch = watching(began=START - 5000, host=True)

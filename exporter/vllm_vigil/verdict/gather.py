@@ -8,7 +8,7 @@ from dataclasses import replace
 from vllm_vigil.model import Reading, Snapshot
 from vllm_vigil.verdict.evidence import Evidence
 from vllm_vigil.verdict.gpus import Gpu
-from vllm_vigil.verdict.memory import Engine, Server
+from vllm_vigil.verdict.memory import ENDS, Engine, Server
 from vllm_vigil.verdict.pulse import value_of
 
 MOVES_SECONDS = 10.0
@@ -32,7 +32,7 @@ def of_server(server: Server, name: str, reading: Reading, snapshot: Snapshot, n
     server.had_processes = server.had_processes or bool(starts)
     newest = max(starts, default=0.0)
     life = server.life_now(now)
-    if life == "dead" and newest > server.life_wall:
+    if life in ENDS and newest > server.life_wall:
         life = ""  # it was started again
     fresh = newest > max((server.answered_wall or 0.0) - START_SLACK_SECONDS, wall - START_SECONDS)
     return Evidence(

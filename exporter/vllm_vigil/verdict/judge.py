@@ -140,7 +140,7 @@ class Verdict:
             if reading.error is None:
                 self._take_page(tick, server, pulses(tick.snapshot, name))
             elif server.down_since is None:
-                server.down_since = tick.now
+                server.falls(tick.now)
         if not tick.looked:
             return
         engines = server.engines.values()
@@ -150,7 +150,7 @@ class Verdict:
 
     def _take_page(self, tick: _Tick, server: Server, found: Mapping[EngineKey, Pulse]) -> None:
         if server.down_since is not None:
-            server.life_until, server.down_since = tick.now, None  # it is back
+            server.rises(tick.now)
         server.answered_wall = tick.wall
         nobody = server.engines.get(NOBODY, Engine())
         for key, pulse in found.items():

@@ -21,6 +21,8 @@ LIFE_SECONDS = {
 }
 """How long what a log said of its server's life explains what it does. Large models load for long."""
 
+ENDS = frozenset({"stopping", "dead"})
+
 PROBE_SECONDS = 300.0
 """How long the outcome of a probe counts."""
 
@@ -82,6 +84,16 @@ class Server:
         """What its log says of its life now."""
         self.life, self.life_at, self.life_wall = life, now, wall
         self.life_until = now + LIFE_SECONDS.get(life, 0.0)
+
+    def falls(self, now: float) -> None:
+        """It does not answer any more. What its log said just before explains that for as long as it lasts."""
+        self.down_since = now
+        if self.life_now(now) in ENDS:
+            self.life_until = float("inf")
+
+    def rises(self, now: float) -> None:
+        """It answers again, so that what its log said before is over."""
+        self.life_until, self.down_since = now, None
 
     def life_now(self, now: float) -> str:
         """What the log said last, while that counts."""

@@ -53,7 +53,7 @@ NO_ANSWER = (
     ),
     Row(
         EngineState.DEAD,
-        "no answer, and the log said in the last 10 min that the engine died",
+        "no answer, and the log said in the 10 min before that the engine died",
         lambda e, _: e.refused and e.life == "dead",
         lambda e: f"its log told of its end {e.life_seconds:.0f} s ago: {e.error}",
     ),
@@ -65,7 +65,7 @@ NO_ANSWER = (
     ),
     Row(
         EngineState.UNREACHABLE,
-        "no answer, and the log says that it was told to stop",
+        "no answer, and the log said in the 10 min before that it was told to stop",
         lambda e, _: e.refused and e.life == "stopping",
         lambda e: f"it was told to stop {e.life_seconds:.0f} s ago: {e.error}",
     ),
