@@ -143,6 +143,16 @@ def test_a_server_that_was_stopped_on_purpose_stays_so() -> None:
     assert (watch.states, watch.paged) == ([EngineState.IDLE, EngineState.UNREACHABLE, EngineState.STARTING], [])
 
 
+def test_a_stop_that_is_read_after_the_silence_began_explains_it_too() -> None:
+    """The log may be read late."""
+    watch = watching(began=START - 5000, host=True)
+    watch.go(20)
+    watch.go(6, **DOWN, began=None)
+    watch.verdict.hear(SERVER, "stopping", watch.wall)
+    watch.go(3600)
+    assert (watch.state, watch.paged) == (EngineState.UNREACHABLE, [])
+
+
 def test_a_start_without_a_log_is_seen_by_its_process() -> None:
     """A model that loads for minutes after a restart is no outage."""
     watch = watching(began=START - 5000, host=True)
@@ -158,7 +168,7 @@ def test_a_server_whose_processes_are_gone_is_dead_and_is_found_after_a_minute()
     """Also without a log."""
     watch = watching(began=START - 5000, host=True)
     watch.go(20)
-    assert watch.until(EngineState.DEAD, **DOWN, began=None) <= 10
+    assert watch.until(EngineState.DEAD, **DOWN, began=None) <= 15
     assert watch.until_page("server_unreachable") <= 62
 
 

@@ -17,6 +17,9 @@ MOVES_SECONDS = 10.0
 START_SECONDS = 3600.0
 """So long a process that has just begun may take until it answers."""
 
+GONE_AFTER_SECONDS = 8.0
+"""So long after its last answer the log may yet say that it was told to end."""
+
 START_SLACK_SECONDS = 5.0
 """What the time of a start, worked out from that of the boot, may be off; no vLLM answers so soon after its start."""
 
@@ -41,8 +44,15 @@ def of_server(server: Server, name: str, reading: Reading, snapshot: Snapshot, n
         life=life,
         life_seconds=now - server.life_at,
         young=wall - newest if fresh else None,
-        gone=server.had_processes and not starts and bool(snapshot.points("host_memory_total_bytes")),
+        gone=_gone(server, starts, snapshot, now),
     )
+
+
+def _gone(server: Server, starts: Sequence[float], snapshot: Snapshot, now: float) -> bool:
+    """Whether its processes were seen and none is left, for long enough that its log has been read to the end."""
+    silent = now - server.down_since if server.down_since is not None else 0.0
+    seen = bool(snapshot.points("host_memory_total_bytes"))
+    return server.had_processes and not starts and seen and silent >= GONE_AFTER_SECONDS
 
 
 def of_engine(base: Evidence, server: Server, engine: Engine, gpus: Sequence[Gpu], now: float) -> Evidence:

@@ -83,7 +83,8 @@ class Server:
     def hear(self, life: str, now: float, wall: float) -> None:
         """What its log says of its life now."""
         self.life, self.life_at, self.life_wall = life, now, wall
-        self.life_until = now + LIFE_SECONDS.get(life, 0.0)
+        lasts = self.down_since is not None and life in ENDS  # a log may be read after its end
+        self.life_until = float("inf") if lasts else now + LIFE_SECONDS.get(life, 0.0)
 
     def falls(self, now: float) -> None:
         """It does not answer any more. What its log said just before explains that for as long as it lasts."""
