@@ -22,7 +22,7 @@ EMPTY_IN_THE_PICTURE = {
     "Next token: budget lasts": "nothing was spent in the last hour",
     "Whole answer: budget lasts": "nothing was spent in the last hour",
     "Full in": "no cache fills up at the end of the day",
-    "Behind its tensor-parallel peers": "the play's GPUs keep pace",
+    "Behind its tensor-parallel peers": "the play's tensor-parallel group is not busy enough to compare clocks",
     "Cgroup memory, share of the limit": "the played containers have no limit",
     "Samples left out": "no server has too many series",
     "Since the last success": "what is told is taken from the outbox, and not sent",

@@ -128,6 +128,8 @@ def _tell_everything(telemetry: Telemetry) -> None:
     telemetry.log_lost("/var/log/vllm.log", "truncated", 10)
     telemetry.channels_known(["pager"])
     telemetry.attempted("pager", Outcome.DELIVERED)
+    telemetry.recordings_known()
+    telemetry.recorded("written")
     telemetry.heartbeats_known()
     telemetry.heartbeat("delivered")
     telemetry.members_known(["am-1"], ["opened"])
