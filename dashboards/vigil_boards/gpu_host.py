@@ -272,7 +272,7 @@ HEAT = (
         width=6,
         height=6,
         no_data="No tensor-parallel group, or it was not busy",
-        means="By how much clock and PCIe lanes lie below the median of its group, and how much longer it was held down.",
+        means="By how much clock and lanes lie below the median of its group, and how much longer it was held down.",
         bad="Above 10 % all of them wait for this one.",
         runbooks=("gpu_throttled",),
     ),

@@ -26,6 +26,7 @@ EMPTY_IN_THE_PICTURE = {
     "Cgroup memory, share of the limit": "the played containers have no limit",
     "Samples left out": "no server has too many series",
     "Since the last success": "what is told is taken from the outbox, and not sent",
+    "Recordings of incidents": "the simulation keeps none",
     "Heartbeats": "the played sidecar has none configured",
     "Alertmanager: pushes": "the played sidecar has none configured",
     "OOM kills of the sidecar": "it is in no cgroup",
