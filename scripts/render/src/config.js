@@ -1,5 +1,5 @@
 // A panel's field configuration, applied: defaults, then overrides by name or pattern, then Grafana's own display processor.
-import { getDisplayProcessor, getFieldDisplayName, stringToJsRegex } from '@grafana/data';
+import { getDisplayProcessor, getFieldDisplayName, getFieldSeriesColor, stringToJsRegex } from '@grafana/data';
 
 function put(config, path, value) {
   const keys = path.split('.');
@@ -37,6 +37,10 @@ export function configure(frames, panel, theme) {
       }
       field.config = applied(field, name, panel.fieldConfig);
       field.state = { ...field.state, displayName: name, seriesIndex: index++ };
+      if (field.config.color?.mode === 'palette-classic-by-name') {
+        // Fixed now: joining the frames would give the first series another name, and its legend another colour.
+        field.config.color = { mode: 'fixed', fixedColor: getFieldSeriesColor(field, theme).color };
+      }
       field.display = getDisplayProcessor({ field, theme, timeZone: 'utc' });
       const links = field.config.links ?? [];
       field.getLinks = () => links.map(({ title, url }) => ({ title, href: url, target: '_self', origin: field }));
