@@ -81,7 +81,9 @@ def test_hostile_text_stays_text() -> None:
     reader = shown(hostile())
     assert {name for name, _ in reader.elements} <= TAGS
     assert {name for _, attributes in reader.elements for name in attributes} <= ATTRIBUTES
-    assert {attributes["href"] for name, attributes in reader.elements if name == "a"} == {"/metrics", "/api/v1/status"}
+    links = {str(attributes["href"]) for name, attributes in reader.elements if name == "a"}
+    assert {"/metrics", "/api/v1/status"} == {link for link in links if not link.startswith("https://docs.example/")}
+    assert not {"<", ">", '"', "'"} & set("".join(links))
     assert reader.text.count("<script>alert(1)</script>") >= 15
 
 

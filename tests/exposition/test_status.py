@@ -60,6 +60,7 @@ TROUBLE = {
     "evidence",
     "fix",
     "advice",
+    "runbook",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vllm_vigil.events.patterns import PATTERNS
-from vllm_vigil.incidents.rules import RULES, Rule, RuleSettings, merge
+from vllm_vigil.incidents.rules import RULES, Rule, RuleSettings, merge, runbook
 from vllm_vigil.model import Severity
 from vllm_vigil.units import Seconds
 
@@ -97,3 +97,16 @@ def test_thresholds_that_cannot_be_met_are_refused() -> None:
     settings = RuleSettings(count=0, window=Seconds(0.0), quiet=Seconds(-1.0))
     assert ["count", "window", "quiet"] == [name for name, _ in settings.problems()]
     assert [] == list(RuleSettings().problems())
+
+
+def test_a_rule_has_its_page() -> None:
+    """Ours for a built-in rule, unless the site has pages of its own; a rule of the user's has none of ours."""
+    assert runbook("cuda_oom", None).endswith("/docs/runbooks/cuda_oom.md")
+    assert runbook("mine", None) == ""
+    assert runbook("mine", "https://wiki.example/{rule}") == "https://wiki.example/mine"
+
+
+def test_a_rule_cannot_change_the_address_of_its_runbook() -> None:
+    """Its id may come from an Alertmanager of others."""
+    address = runbook("../x?y=1#<z>", "https://docs.example/{rule}")
+    assert address == "https://docs.example/..%2Fx%3Fy%3D1%23%3Cz%3E"

@@ -299,7 +299,7 @@ def test_pagerduty_gets_numbers_and_link_in_fields_and_every_change_under_one_ke
 ) -> None:
     """Trigger, update and resolve; what a label says arrives as it is, and changes no other field."""
     made = incident(labels=(("phase", "a&severity=info %41+ü"),))
-    style = Style(runbook_url="https://docs.example/{rule}?a=1&b=%20")
+    style = Style(runbook=lambda rule: f"https://docs.example/{rule}?a=1&b=%20")
     for reason in (Reason.FIRST, Reason.MORE, Reason.RESOLVED):
         row = Notification("c", reason, made, facts=(("kv_cache", "99 %"),))
         assert Attempt(DELIVERED) == Channel("c", Secret(PAGERDUTY)).send(compose(row, 0.0, style), made.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from vllm_vigil.exposition.status import Channel, Config, File, Source
 from vllm_vigil.model import EngineHealth, Incident, Silence, Snapshot
@@ -66,6 +67,10 @@ class StandInSidecar:
     def advice(self, rule: str) -> str:
         """A sentence that names the rule."""
         return f"Look at the runbook of {rule}."
+
+    def runbook(self, rule: str) -> str:
+        """A page of the site's own."""
+        return f"https://docs.example/{quote(rule)}"
 
     def sources(self) -> Sequence[Source]:
         """As set."""

@@ -10,6 +10,7 @@ from vllm_vigil.config.load import Loaded
 from vllm_vigil.exposition.status import Channel, Config, File, Source
 from vllm_vigil.exposition.webhook import Refusal
 from vllm_vigil.incidents.alertmanager import read
+from vllm_vigil.incidents.rules import runbook
 from vllm_vigil.model import EngineHealth, Incident, Silence, Snapshot
 from vllm_vigil.series.blanks import blanks
 from vllm_vigil.sources.sampler import Sampler
@@ -80,6 +81,10 @@ class Facts:
     def advice(self, rule: str) -> str:
         """The first thing to do."""
         return self._round.remedy(rule)
+
+    def runbook(self, rule: str) -> str:
+        """The page about incidents of that rule."""
+        return runbook(rule, self._round.config.notify.runbook_url)
 
     def sources(self) -> Sequence[Source]:
         """Every source that is asked, and how that last went."""

@@ -26,7 +26,7 @@ from vllm_vigil.events.sieve import Gate, sieves
 from vllm_vigil.events.times import zone
 from vllm_vigil.incidents.alertmanager import alert_of
 from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.rules import Rule, merge
+from vllm_vigil.incidents.rules import Rule, merge, runbook
 from vllm_vigil.incidents.shortage import Surroundings
 from vllm_vigil.incidents.told import RULE as TOLD
 from vllm_vigil.incidents.told import Heard, Told
@@ -87,7 +87,7 @@ class Round:
             self.remedy,
             config.notify.evidence,
             config.notify.language,
-            config.notify.runbook_url,
+            lambda rule: runbook(rule, config.notify.runbook_url),
             config.web.public_url,
         )
         self.senders = {name: self._sender(name, clock, telemetry) for name in config.notify.channels}

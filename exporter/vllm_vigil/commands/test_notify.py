@@ -11,6 +11,7 @@ import time
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import UsageError
+from vllm_vigil.incidents.rules import runbook
 from vllm_vigil.model import Notification, Outcome, Reason
 from vllm_vigil.notifications.channel import Channel
 from vllm_vigil.notifications.message import Message, Style, compose
@@ -66,7 +67,7 @@ def _message(name: str, key: str, now: float, config: Config) -> Message:
         lambda _: "Nothing: this is only a test.",
         settings.evidence,
         settings.language,
-        settings.runbook_url,
+        lambda rule: runbook(rule, settings.runbook_url),
         config.web.public_url,
     )
     return compose(Notification(name, Reason.TEST, trial(key, now), facts=SAMPLE), now, style)

@@ -105,7 +105,8 @@ def _open(trouble: Trouble, now: float) -> Html:
     seen = f" · seen {trouble.count} times" if trouble.count > 1 else ""
     facts = tag("p", tag("span", trouble.severity, class_="state"), f" · {trouble.rule}{where}{labels}{seen}")
     since = tag("p", "for ", _ago(trouble.opened, now))
-    advice = [tag("p", tag("strong", "What to do: "), trouble.advice, class_="todo")] if trouble.advice else []
+    more = [" ", tag("a", "Runbook", href=trouble.runbook)] if trouble.runbook else []
+    advice = [tag("p", tag("strong", "What to do: "), trouble.advice, *more, class_="todo")] if trouble.advice else []
     evidence = [tag("pre", "\n".join(trouble.evidence))] if trouble.evidence else []
     return tag("article", tag("h3", trouble.title), facts, since, *advice, *evidence, class_=trouble.severity)
 

@@ -103,6 +103,9 @@ class Sidecar(Protocol):
     def advice(self, rule: str) -> str:
         """What to do about an incident of that rule, "" if nothing is written."""
 
+    def runbook(self, rule: str) -> str:
+        """The address of the page about incidents of that rule, "" if there is none."""
+
     def sources(self) -> Sequence[Source]:
         """Every source that is asked."""
 
@@ -151,6 +154,7 @@ class Trouble:
     labels: dict[str, str]
     evidence: tuple[str, ...]
     advice: str
+    runbook: str
     fix: str
 
 
@@ -248,6 +252,7 @@ def _trouble(incident: Incident, sidecar: Sidecar) -> Trouble:
         labels={name: mask(value) for name, value in incident.labels},
         evidence=tuple(mask(line) for line in incident.evidence),
         advice=mask(incident.fix) or sidecar.advice(incident.rule),
+        runbook=sidecar.runbook(incident.rule),
         fix=mask(incident.fix),
     )
 

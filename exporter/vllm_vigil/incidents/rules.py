@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from vllm_vigil.model import Severity
 from vllm_vigil.units import Seconds
@@ -208,6 +209,8 @@ _OTHERS = (
     ),
 )
 
+RUNBOOKS = "https://github.com/vllm-vigil/vllm-vigil/blob/main/docs/runbooks/"
+
 RULES: Mapping[str, Rule] = {
     row.id: row for row in (*(replace(row, rank=rank) for rank, row in enumerate(_CRASH)), *_OTHERS)
 }
@@ -231,3 +234,10 @@ def merge(settings: Mapping[str, RuleSettings]) -> dict[str, Rule]:
             graded=row.graded and changes.severity is None,
         )
     return rules
+
+
+def runbook(rule: str, template: str | None) -> str:
+    """The page about a rule: of the site's own, by an address with `{rule}` in it, or ours for a built-in rule."""
+    if template is None:
+        return f"{RUNBOOKS}{rule}.md" if rule in RULES else ""
+    return template.replace("{rule}", quote(rule, safe=""))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import quote
 
 from vllm_vigil.model import Incident, Notification, Reason, Severity
 from vllm_vigil.notifications.wording import WORDS, Language
@@ -60,16 +59,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How messages are written. `remedy` gives the first thing to do for a rule, "" if none.
+    """How messages are written. `remedy` gives the first thing to do for a rule, `runbook` its page, "" if none.
 
-    `evidence` adds the masked log lines. `runbook_url` is the address of a rule's page with `{rule}` in it, `page_url`
-    that of our own page; without them there is no link.
+    `evidence` adds the masked log lines. `page_url` is the address of our own page; without it there is no link.
     """
 
     remedy: Callable[[str], str] = lambda _rule: ""
     evidence: bool = False
     language: Language = Language.EN
-    runbook_url: str | None = None
+    runbook: Callable[[str], str] = lambda _rule: ""
     page_url: str | None = None
 
 
@@ -154,8 +152,9 @@ def _numbers(notification: Notification, words: Mapping[str, str]) -> Iterable[s
 
 
 def _links(notification: Notification, style: Style) -> Iterable[tuple[str, str]]:
-    if style.runbook_url and notification.reason not in (Reason.DIGEST, Reason.TEST):
-        yield "runbook", style.runbook_url.replace("{rule}", quote(notification.incident.rule, safe=""))
+    runbook = style.runbook(notification.incident.rule)
+    if runbook and notification.reason not in (Reason.DIGEST, Reason.TEST):
+        yield "runbook", runbook
     if style.page_url:
         yield "page", style.page_url
 
