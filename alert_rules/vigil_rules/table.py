@@ -21,18 +21,16 @@ included.
 2. Tell Prometheus where they are, and scrape the sidecars under a job whose name has `vigil` in it:
 
    ```yaml
-   rule_files: # all but alertmanager.yml, which lies beside them
-     - /etc/prometheus/alert_rules/[^a]*.yml
-     - /etc/prometheus/alert_rules/a[^l]*.yml
+   rule_files: ["/etc/prometheus/alert_rules/*.yml"]
    scrape_configs:
      - job_name: vllm-vigil
        static_configs: [{{targets: ["gpu-1:9877"]}}]
    ```
 
-3. `alert_rules/alertmanager.yml` routes them: critical to PagerDuty and Slack, again every 30 minutes; warning to
-   Slack, again every 2 hours; info to a channel of its own; the Watchdog to a heartbeat service. What follows from
-   another trouble is muted. Secrets are files, the texts templates (`alert_rules/templates/`); Grafana's address stands
-   in `site.tmpl` there.
+3. `alert_rules/alertmanager/` routes them: critical to PagerDuty and Slack, again every 30 minutes; warning to Slack,
+   again every 2 hours; info to a channel of its own; the Watchdog to a heartbeat service. What follows from another
+   trouble is muted. Secrets are files, the texts templates (`templates/`); Grafana's address stands in `site.tmpl`
+   there.
 
 Without the sidecar, load `alert_rules/raw/` beside them: it gives vLLM's and dcgm-exporter's own names ours
 ([below](#without-the-sidecar)).

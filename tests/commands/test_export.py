@@ -74,13 +74,20 @@ def test_alerts_ask_for_their_own_tier_and_have_their_links(own: str) -> None:
     assert "tier gold" in fast["annotations"]["summary"]
 
 
-@pytest.mark.parametrize("what", ["rules", "dashboards"])
-def test_a_folder_gets_every_file(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "folder", "pattern"),
+    [
+        ("rules", "alert_rules", "*.yml"),
+        ("dashboards", "dashboards", "vigil-*.json"),
+        ("alertmanager", "alert_rules/alertmanager", "**/*.*"),
+    ],
+)
+def test_a_folder_gets_every_file(what: str, folder: str, pattern: str, tmp_path: Path) -> None:
     """As they are in the checkout."""
-    assert main(["export", what, "--output", str(tmp_path / "new" / what)]) == 0
-    folder, suffix = {"rules": ("alert_rules", "*.yml"), "dashboards": ("dashboards", "vigil-*.json")}[what]
-    expected = {path.name: path.read_text() for path in (ROOT / folder).glob(suffix)}
-    assert expected == {path.name: path.read_text() for path in (tmp_path / "new" / what).iterdir()}
+    output = tmp_path / "new" / what
+    assert main(["export", what, "--output", str(output)]) == 0
+    expected = {path.relative_to(ROOT / folder): path.read_text() for path in (ROOT / folder).glob(pattern)}
+    assert expected == {path.relative_to(output): path.read_text() for path in output.rglob("*.*")}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""alert_rules/alertmanager.yml: each alert takes its way, what follows from another is muted, the texts are these."""
+"""alert_rules/alertmanager/: each alert takes its way, what follows from another is muted, the texts are these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from standins.program import until
 from standins.shipped import ROOT
 from standins.shipped_alerts import ALERTS, fired
 
-CONFIG = ROOT / "alert_rules" / "alertmanager.yml"
+CONFIG = ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml"
 TEXT = CONFIG.read_text()
 DOCUMENT = yaml.safe_load(TEXT)
 WAYS = {

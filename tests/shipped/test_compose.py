@@ -92,8 +92,8 @@ def test_alertmanager_finds_its_configuration_and_the_secrets_that_it_names() ->
     """Mounted with its templates; each secret is one that the service is given."""
     service = SERVICES["alertmanager"]
     (option,) = (word for word in service["command"] if word.startswith("--config.file="))
-    path = ROOT / "alert_rules" / Path(option).name
-    assert "./alert_rules:/etc/alertmanager/alert_rules:ro" in service["volumes"]
+    path = ROOT / "alert_rules" / "alertmanager" / Path(option).name
+    assert f"./alert_rules/alertmanager:{Path(option.partition('=')[2]).parent}:ro" in service["volumes"]
     assert set(re.findall(r"^[^#]*_file: /run/secrets/(\w+)", path.read_text(), re.MULTILINE)) <= set(
         service["secrets"]
     )

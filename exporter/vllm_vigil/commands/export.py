@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,7 +19,11 @@ from vllm_vigil.errors import UsageError
 from vllm_vigil.slo.rules import text
 
 SLO = "slo.yml"
-PLACES = {"rules": ("alert_rules", ".yml"), "dashboards": ("dashboards", ".json")}
+PLACES = {
+    "rules": ("alert_rules", (".yml",)),
+    "dashboards": ("dashboards", (".json",)),
+    "alertmanager": ("alert_rules/alertmanager", (".yml", ".tmpl")),
+}
 _ALERT = re.compile(r"^( *)- alert: (\w+)\n(?:\1  .*\n|\n(?=\1  ))+", re.MULTILINE)
 _LINKS = re.compile(r"^ *(?:runbook_url|dashboard_url): .*\n", re.MULTILINE)
 
@@ -40,11 +44,21 @@ def export(what: str, slo: Path | None, output: Path | None) -> int:
 
 
 def shipped(what: str) -> Mapping[str, Traversable]:
-    """The files of a kind by name: in the package, or in the checkout that it is run from."""
-    folder, suffix = PLACES[what]
-    packed = files("vllm_vigil") / "share" / folder
+    """The files of a kind by their path: in the package, or in the checkout that it is run from."""
+    folder, suffixes = PLACES[what]
+    packed = files("vllm_vigil").joinpath("share", folder)
     place: Traversable = packed if packed.is_dir() else Path(__file__).parents[3] / folder
-    return {each.name: each for each in place.iterdir() if each.name.endswith(suffix) and each.name != "panels.json"}
+    found = [*_files(place)] if what == "alertmanager" else [(each.name, each) for each in place.iterdir()]
+    return {name: each for name, each in found if name.endswith(suffixes) and name != "panels.json"}
+
+
+def _files(place: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Every file below a folder, by its path from there."""
+    for each in place.iterdir():
+        if each.is_dir():
+            yield from _files(each, f"{above}{each.name}/")
+        else:
+            yield above + each.name, each
 
 
 def _own(slo: Path) -> str:
@@ -57,8 +71,8 @@ def _own(slo: Path) -> str:
 def _write(what: str, made: Mapping[str, str], output: Path) -> list[str]:
     found = shipped(what)
     try:
-        output.mkdir(parents=True, exist_ok=True)
         for name, source in found.items():
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
             (output / name).write_text(made.get(name) or _read(source), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--output: cannot write into {output}: {error.strerror}") from error

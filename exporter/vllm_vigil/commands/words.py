@@ -36,10 +36,10 @@ def add_export(commands: Commands) -> None:
         return export(options.what, options.slo, options.output)
 
     text = (
-        "write the Prometheus rules or Grafana dashboards that come with the sidecar; with --slo of your own objectives"
+        "write the rules, dashboards or Alertmanager files that come with it; with --slo rules of your own objectives"
     )
     command = commands.add_parser("export", help=text, description=text[0].upper() + text[1:])
-    command.add_argument("what", choices=["rules", "dashboards"])
+    command.add_argument("what", choices=["rules", "dashboards", "alertmanager"])
     command.add_argument("--slo", type=Path, metavar="FILE", help="objectives (docs/slo.md); alone: print their rules")
     command.add_argument("--output", type=Path, metavar="DIR", help="the folder to write into")
     command.set_defaults(command=call)
