@@ -79,7 +79,7 @@ class Incidents:
     def weigh(self, finding: Finding, now: float) -> list[Change]:
         """Judge one finding; as long as it goes on the same, nothing changes."""
         rule = self._rules.get(finding.rule)
-        if rule is None or not rule.enabled:
+        if rule is None or not rule.enabled or not (finding.holds or self._held_before(finding)):
             return []
         beside = around(self._look, rule.id, finding.server, {}, self._life(finding.server).settings)
         sign = of_finding(finding, rule, beside)
@@ -269,6 +269,12 @@ class Incidents:
             self._open[incident.key] = Held(incident, extra["group"], extra["last"], extra.get("ended", 0.0), holding)
 
     # --- small facts
+
+    def _held_before(self, finding: Finding) -> bool:
+        """Whether one of its rule and server held, which now may end. Nearly all findings of a tick do not hold."""
+        holding = {(server, rule) for server, rule, _ in self._dismissed}
+        holding |= {(finding.server, rule) for held in self._of(finding.server) for rule, _ in held.holding}
+        return (finding.server, finding.rule) in holding
 
     def _life(self, server: str) -> Life:
         return self._lives.setdefault(server, Life())
