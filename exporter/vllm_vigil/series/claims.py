@@ -15,6 +15,7 @@ from vllm_vigil.series.spec import Kind
 from vllm_vigil.series.vllm import LEFT_OUT, VLLM_ROWS, Upstream, VllmRow
 
 HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
+VLLM = "vllm:"
 RAY = ("ray_vllm_", "ray_vllm:", "vllm_")
 
 _BARE_COUNTER = 100
@@ -49,8 +50,8 @@ _LEFT_OUT = {name + suffix for each in LEFT_OUT for name in each.names for suffi
 def claims_of(name: str) -> tuple[Claim, ...]:
     """The rows that a sample name serves. One may serve two: the count of `vllm:iteration_tokens_total` is a step."""
     exact = _CLAIMS.get(name)
-    if exact is not None:
-        return exact
+    if exact is not None or name.startswith(VLLM):
+        return exact or ()
     for plain in _undressed(name):
         if plain in _CLAIMS:
             return _CLAIMS[plain]
@@ -69,7 +70,7 @@ def _undressed(name: str) -> Iterator[str]:
     """What vLLM itself would call it."""
     for prefix in RAY:
         if name.startswith(prefix):
-            yield f"vllm:{name.removeprefix(prefix)}"
+            yield f"{VLLM}{name.removeprefix(prefix)}"
             return
     if ":" not in name:
-        yield f"vllm:{name}"
+        yield f"{VLLM}{name}"

@@ -5,7 +5,7 @@ XID 79 is the one on which the next call hangs. Promise: an XID is in the next r
 and what was counted stays counted while NVML is begun anew, for a minute or for ever.
 
 The thread holds an event set of the NVML that `nvml.py` has begun. Before that is ended it is asked to leave, which
-takes up to half a second; a thread that is stuck in the driver is left behind.
+takes up to a quarter of a second; a thread that is stuck in the driver is left behind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vllm_vigil.model import Reading, Sample, labels
 from vllm_vigil.series.gpu import XID_ERRORS, XID_LAST_SEEN
 from vllm_vigil.sources.nvml_tiers import ENDED, NOT_NOW
 
-SLICE_MILLISECONDS = 500
+SLICE_MILLISECONDS = 250
 """An event ends the wait at once; this is for how long it may take to leave it, and each slice costs CPU."""
 
 LEAVE_SECONDS = 2.0

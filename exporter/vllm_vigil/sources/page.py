@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import not_
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,6 +28,7 @@ _UNDECLARED = Family("untyped")
 KINDS = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_COMMENT = re.compile(r"# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.*)")
 _PAIR = re.compile(r'(?!__)([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*(?:\\.[^"\\]*)*)"[,}]')
 _ESCAPE = re.compile(r'\\([\\n"])')
 
@@ -94,8 +96,10 @@ def _learnt(lines: list[str], before: _Shape) -> tuple[Samples, _Shape]:
             continue
         head, space, tail = line.rpartition(" ")
         beginning = head + space
-        key = known.get(beginning) or heads.key(head)
-        value = numbers.find(tail)
+        key = (known.get(beginning) if known else None) or heads.key(head)
+        value = numbers.get(tail)
+        if value is None:
+            value = numbers.find(tail)
         if key is None or value is None:
             plain = False
             key, value = _odd(line)
@@ -110,7 +114,7 @@ def _learnt(lines: list[str], before: _Shape) -> tuple[Samples, _Shape]:
 
 
 def _shape(lines: list[str], is_sample: list[bool], beginnings: list[str], samples: Samples) -> _Shape:
-    is_comment = tuple(not each for each in is_sample)
+    is_comment = tuple(map(not_, is_sample))
     return _Shape(
         tuple(is_sample),
         is_comment,
@@ -159,15 +163,12 @@ class _Heads:
 
 def _declare(families: dict[str, Family], line: str) -> bool:
     """Take in a comment; whether it is a plain one. Raises ValueError, as prometheus_client does, for a bad one."""
-    _, what, name, text = (*line.split(" ", 3), "", "", "")[:4]
-    if not (text.strip() and (what == "HELP" or (what == "TYPE" and text in KINDS)) and line[:2] == "# "):
+    match = _COMMENT.fullmatch(line)
+    what, name, text = match.groups() if match else ("", "", "")
+    if not (text.strip() if what == "HELP" else text in KINDS):
         _odd(line)
         return False
-    known = families.get(name)
-    if known is None and not _NAME.fullmatch(name):
-        _odd(line)
-        return False
-    kind, help_ = known or _UNDECLARED
+    kind, help_ = families.get(name, _UNDECLARED)
     families[name] = Family(kind, text) if what == "HELP" else Family(text, help_)
     return True
 
@@ -216,9 +217,6 @@ class _Numbers(dict[str, float]):
 
     def find(self, text: str) -> float | None:
         """The number, None if the text is not a plain one."""
-        known = self.get(text)
-        if known is not None:
-            return known
         try:
             return self[text]
         except (ValueError, OverflowError):
