@@ -16,6 +16,7 @@ from vllm_vigil.exposition.status import Status, Trouble
 from vllm_vigil.exposition.style import STYLE
 from vllm_vigil.exposition.wording import ABSENT, moment, number, percent, size, span
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 REFRESH_SECONDS = 5
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -59,10 +60,10 @@ def _sections(status: Status) -> Iterable[Html]:
         yield _section("Open incidents", *(_open(trouble, now) for trouble in status.open))
     if not status.config.successful:
         yield _section("Configuration", tag("article", _config(status), class_="warning"))
-    yield _table("Sources", ("Source", "State", "Last good", "Took"), _sources(status), numbers=2)
     yield _table("Engines", ("Server", "Model", "State", "For", "Why"), _engines(status))
     yield _table("Load", ("Server", "Running", "Waiting", "KV cache"), _load(status), numbers=3)
     yield _table("GPUs", ("GPU", "Busy", "Memory", "Temperature", "Power"), _gpus(status), numbers=4)
+    yield _table("Sources", ("Source", "State", "Last good", "Took"), _sources(status), numbers=2)
     yield _table("Logs", ("File", "Server", "State", "Behind"), _files(status), numbers=1)
     yield _table("Channels", ("Channel", "Waiting", "Oldest"), _channels(status), numbers=2)
     yield _table("Silences", ("Silence", "Until", "By", "Why"), _silences(status))
@@ -126,7 +127,7 @@ def _sources(status: Status) -> list[Row]:
 def _engines(status: Status) -> list[Row]:
     return [
         (
-            f"{each.server} {each.engine}".rstrip(),
+            f"{each.server} {each.engine}".rstrip().replace(" ", NO_BREAK),
             each.model_name or ABSENT,
             _state(each.state.replace("_", " "), "good" if each.serving else "bad"),
             _ago(each.since, status.at),

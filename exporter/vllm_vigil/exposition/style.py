@@ -11,7 +11,7 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--ink:#e4e7ea;--soft:#98a1a9;--line:#2b3137;--paper:#14171a;--card:#1b1f23;
 --good:#4cc38a;--warn:#e5a13d;--bad:#ff7069;--none:#8a939b}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:2.5rem 1.25rem 3rem;max-width:62rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;padding:2.5rem 1.25rem 3rem;max-width:70rem;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums;
 overflow-wrap:anywhere}
 h1{margin:0;font-size:2.1rem;font-weight:650;line-height:1.15;letter-spacing:-.02em;color:var(--tone)}
@@ -23,6 +23,7 @@ h3{margin:0;font-size:1.08rem;font-weight:600;line-height:1.35}
 p{margin:.3rem 0}
 .why{margin-top:.6rem;font-size:1.15rem}
 .soft,time{color:var(--soft)}
+time{white-space:nowrap}
 .good{--tone:var(--good)}.warning,.warn{--tone:var(--warn)}.critical,.bad{--tone:var(--bad)}
 .info,.none{--tone:var(--none)}
 .state{color:var(--tone);font-weight:600;white-space:nowrap}
