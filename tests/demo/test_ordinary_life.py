@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from standins.days import ordinary_week
-from standins.simulation import DAY, Simulation, close_then_coarse
+from standins.simulation import DAY, NEVER, Simulation, close_then_coarse
 from vllm_vigil.model import EngineState
 
 ORDINARY = {EngineState.HEALTHY, EngineState.IDLE, EngineState.STARTING, EngineState.ASLEEP, EngineState.UNREACHABLE}
@@ -19,7 +19,7 @@ ORDINARY = {EngineState.HEALTHY, EngineState.IDLE, EngineState.STARTING, EngineS
 def test_an_ordinary_week_raises_no_incident(tmp_path: Path) -> None:
     """Seven days through the real pipeline, close around every change and coarse in between: no page, no bad state."""
     told, states, requests = [], set(), 0.0
-    with Simulation(tmp_path, ordinary_week(), step_seconds=close_then_coarse, renders=False) as week:
+    with Simulation(tmp_path, ordinary_week(), step_seconds=close_then_coarse, scrape_seconds=NEVER) as week:
         began = week.clock.wall()
         for moment in week.moments():
             told += [each for each in moment.notifications if each.incident.rule]

@@ -13,16 +13,16 @@ import pytest
 from standins.backfill import first
 from standins.days import BAD_DAY, ordinary_day
 from standins.program import free_port, parse, until
-from standins.simulation import BEGUN, HOUR, Moment, Simulation, backfill, with_target
+from standins.simulation import BEGUN, HOUR, NEVER, Moment, Simulation, backfill, with_target
 from vllm_vigil.demo.script import LOADING, Act, Mood, Scene, only
 
 READY = only(chat=Act(log="ready"), code=Act(log="ready"))
 START = (Scene("start", 30, only(chat=LOADING, code=LOADING)), Scene("traffic", 300, READY))
 
 
-def played(directory: Path, *scenes: Scene, step_seconds: float = 15.0, renders: bool = False) -> list[Moment]:
+def played(directory: Path, *scenes: Scene, scrape_seconds: float = NEVER) -> list[Moment]:
     """Every moment of a start and these scenes."""
-    with Simulation(directory, (*START, *scenes), step_seconds=step_seconds, renders=renders) as simulation:
+    with Simulation(directory, (*START, *scenes), scrape_seconds=scrape_seconds) as simulation:
         return list(simulation.moments())
 
 
@@ -33,7 +33,7 @@ def news(moments: Iterable[Moment]) -> list[tuple[str, str]]:
 
 def test_a_moment_is_what_the_sidecar_shows(tmp_path: Path) -> None:
     """Series of both servers, their GPUs and processes, and of the sidecar itself."""
-    last = played(tmp_path, renders=True)[-1]
+    last = played(tmp_path, scrape_seconds=0)[-1]
     assert last.text is not None
     names = {name for name, _ in parse(last.text)}
     assert {
@@ -74,7 +74,7 @@ def test_an_xid_and_the_loss_of_its_gpu_are_told(tmp_path: Path) -> None:
 
 def test_while_the_sidecar_is_down_nothing_is_seen(tmp_path: Path) -> None:
     """No page, no news; afterwards it goes on."""
-    moments = played(tmp_path, Scene("", 60, watched=False), Scene("", 60), renders=True)
+    moments = played(tmp_path, Scene("", 60, watched=False), Scene("", 60), scrape_seconds=0)
     assert [None] * 4 == [moment.text for moment in moments[-8:-4]]
     assert None not in [moment.text for moment in moments[-4:]]
 

@@ -35,8 +35,8 @@ READY = only(chat=replace(CHAT, log="ready"), code=replace(CODE, log="ready"))
 
 def ordinary_day() -> Iterator[Scene]:
     """24 hours from midnight in which nothing is wrong."""
-    yield Scene("the day begins with servers that start", 90, only(chat=LOADING, code=LOADING))
-    yield Scene("the night", 6 * HOUR - 90, READY)
+    yield Scene("the day begins with servers that start", 2 * MINUTE, only(chat=LOADING, code=LOADING))
+    yield Scene("the night", 6 * HOUR - 2 * MINUTE, READY)
     yield Scene("the morning", 3 * HOUR, USUAL)
     yield Scene("a burst on chat", 2 * MINUTE, only(chat=BURST, code=CODE))
     yield Scene("the forenoon", 2 * HOUR, USUAL)
@@ -70,10 +70,10 @@ BAD_DAY: tuple[Scene, ...] = (
     Scene("both servers start", 90, only(chat=LOADING, code=LOADING)),
     Scene("the night", 5 * HOUR - 90, READY),
     _quiet(2 * HOUR),
-    Scene("a queue builds up on chat", 20 * MINUTE, only(chat=replace(CHAT, rate=11.0), code=CODE)),
-    _quiet(1 * HOUR),
+    Scene("a queue builds up on chat", 15 * MINUTE, only(chat=replace(CHAT, rate=10.0), code=CODE)),
+    _quiet(65 * MINUTE),
     Scene(
-        "long answers fill the KV cache of chat", 25 * MINUTE, only(chat=replace(CHAT, rate=2.4, answers=6), code=CODE)
+        "long answers fill the KV cache of chat", 25 * MINUTE, only(chat=replace(CHAT, rate=2.2, answers=6), code=CODE)
     ),
     _quiet(75 * MINUTE),
     Scene("code dies of CUDA out of memory", 4 * MINUTE, only(chat=CHAT, code=Act(Mood.DOWN, 0, log="cuda_oom"))),

@@ -3,7 +3,7 @@
 Page text -> parse -> normalise -> verdict -> incidents -> outbox -> telemetry -> rendered /metrics, all of it the
 sidecar's own (`app.round.Round`, with NVML played from the machine file and the host from a /proc tree). Only HTTP is
 left out: a source hands the page to the parser directly. A day takes one to two minutes of one core
-at 15 s a step, a third less without text (`renders=False`), and half at 30 s.
+at 15 s a step, a third less where it is not scraped (`scrape_seconds=NEVER`).
 
     from standins.simulation import Simulation, backfill
     from standins.days import BAD_DAY, ordinary_day
@@ -13,6 +13,7 @@ at 15 s a step, a third less without text (`renders=False`), and half at 30 s.
             moment.at                 epoch seconds
             moment.scene              the Scene that is played (demo/script.py)
             moment.text               what GET /metrics answers (text 0.0.4), None while the sidecar is down
+            moment.scraped            whether it was asked (`scrape_seconds` apart, else at every step)
             moment.snapshot           the series behind it, moment.engines the verdict on each engine
             moment.incidents          what is open, oldest first
             moment.notifications      what the channel `pager` is to be told now (reason FIRST, RESOLVED ...)
@@ -30,7 +31,7 @@ Two servers: `chat` (engines 0 and 1 on GPUs 0 and 1) and `code` (engine 0 on GP
 from __future__ import annotations
 
 import asyncio
-import re
+import math
 import shutil
 import subprocess
 import time
@@ -64,6 +65,7 @@ BEGUN = 1_780_012_800.0
 HOUR, DAY = 3600.0, 86_400.0
 BLOCK_SECONDS = 2 * HOUR
 XID_SECONDS = 5.0
+NEVER = math.inf
 JOB, INSTANCE = "vllm-vigil", "demo:9877"
 PORTS = {"chat": 8000, "code": 8001}
 CONFIG = """\
@@ -84,6 +86,7 @@ class Moment:
 
     at: float
     scene: Scene
+    scraped: bool
     text: str | None
     snapshot: Snapshot
     engines: tuple[EngineHealth, ...]
@@ -92,7 +95,7 @@ class Moment:
 
 
 class Simulation:
-    """One sidecar beside the stage. `more` is added to its configuration; without `renders` no text is made.
+    """One sidecar beside the stage. `more` is added to its configuration.
 
     `step_seconds` is the same for all scenes, or gives the steps of a scene (`close_then_coarse`).
     """
@@ -106,16 +109,17 @@ class Simulation:
         step_seconds: float | Callable[[Scene], Iterator[float]] = 15.0,
         seed: int = 7,
         more: str = "",
-        renders: bool = True,
+        scrape_seconds: float = 0.0,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.step_seconds = step_seconds
         self.clock = CrankedClock(begun)
-        self.stage = Stage(directory, seed)
+        self.stage = Stage(directory, seed, tells_each=True)
         self._scenes = scenes
         self._directory = directory
         self._more = more
-        self._renders = renders
+        self._scrape_seconds = scrape_seconds
+        self._due = begun
         self._runner = asyncio.Runner()
         self._processes = ProcTree(directory / "proc", PORTS)
         self._events = 0
@@ -196,13 +200,17 @@ class Simulation:
 
     def _moment(self, scene: Scene) -> Moment:
         metrics = self.round.metrics
-        text = None
-        if scene.watched and self._renders:
+        text, now = None, self.clock.wall()
+        scraped = now >= self._due - 1e-6
+        if scraped:
+            self._due = now + self._scrape_seconds
+        if scraped and scene.watched:
             text = self._metrics.answer(metrics.snapshot, "text/plain", "").body.decode()
         told = tuple(self._told()) if scene.watched else ()
         return Moment(
-            self.clock.wall(),
+            now,
             scene,
+            scraped,
             text,
             metrics.snapshot,
             metrics.engines,
@@ -284,8 +292,6 @@ def close_then_coarse(
 
 # --- for a real Prometheus
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
-
 
 def with_target(text: str, at: float, *, job: str = JOB, instance: str = INSTANCE) -> str:
     """The samples of a page with the target's labels and a time, as lines of OpenMetrics without comments."""
@@ -302,19 +308,18 @@ def with_target(text: str, at: float, *, job: str = JOB, instance: str = INSTANC
     return "".join(lines)
 
 
-def backfill(tsdb: Path, simulation: Simulation, *, scrape_seconds: float = 0.0) -> int:
+def backfill(tsdb: Path, simulation: Simulation) -> int:
     """Play it and write blocks of two hours into a directory for `prometheus --storage.tsdb.path`.
 
-    A page is taken every `scrape_seconds`, or at every step. Returns how many were. Needs promtool. The scratch files
+    Returns how many pages were taken. Needs promtool. The scratch files
     of the simulation's directory take about 250 KB a page until their block is made.
     """
     tsdb.mkdir(parents=True, exist_ok=True)
-    pages, due, chunk = 0, 0.0, _Chunk(tsdb, 0)
+    pages, chunk = 0, _Chunk(tsdb, 0)
     with simulation:
         for moment in simulation.moments():
-            if moment.at < due:
+            if not moment.scraped:
                 continue
-            due = moment.at + scrape_seconds
             number = int(moment.at // BLOCK_SECONDS)
             if number != chunk.number:
                 chunk.close()

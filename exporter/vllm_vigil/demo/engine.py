@@ -121,7 +121,7 @@ class Engine:
         model, chance = self.model, self._chance
         most = model.context_tokens // 3
         prompt = min(most, max(4, int(model.prompt_tokens * prompts * chance.lognormvariate(0.0, 0.7))))
-        answer = min(most, max(2, int(model.answer_tokens * answers * chance.lognormvariate(0.0, 0.6))))
+        answer = min(most, max(2, int(model.answer_tokens * answers * chance.lognormvariate(0.0, 0.45))))
         hit = chance.random() < 0.6
         return Request(arrived, prompt, answer, cached=int(prompt * chance.uniform(0.3, 0.9)) if hit else 0)
 

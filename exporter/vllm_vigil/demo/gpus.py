@@ -14,8 +14,8 @@ TOTAL_BYTES, RESERVED_BYTES, CONTEXT_BYTES = 85_520_809_984, 638_582_784, 600 * 
 LINKS = 4
 TOP_MEGAHERTZ, THROTTLED_MEGAHERTZ, IDLE_MEGAHERTZ = 1980, 1125, 345
 IDLE_WATTS, BUSY_WATTS, SPINNING_WATTS, LIMIT_WATTS = 74.0, 640.0, 132.0, 700.0
-AMBIENT, BUSY_DEGREES, MORE_DEGREES = 31.0, 36.0, 30.0
-TOO_HOT, COOL_AGAIN = 85.0, 76.0
+AMBIENT, BUSY_DEGREES, MORE_DEGREES = 31.0, 36.0, 44.0
+TOO_HOT, COOL_AGAIN, TOP_DEGREES = 85.0, 76.0, 96.0
 HW_SLOWDOWN, HW_THERMAL = 0x8, 0x40
 
 EVERY_GPU = (
@@ -85,7 +85,7 @@ class Gpu:
     def live(self, seconds: float) -> None:
         """Let so much time pass."""
         goal = AMBIENT + BUSY_DEGREES * self.watts / BUSY_WATTS + MORE_DEGREES * self.hot
-        self.degrees += (goal - self.degrees) * min(1.0, seconds / 12)
+        self.degrees += (min(goal, TOP_DEGREES) - self.degrees) * min(1.0, seconds / 12)
         self.is_throttled = self.degrees > (COOL_AGAIN if self.is_throttled else TOO_HOT)
         self.joules += self.watts * seconds
         self.throttled_seconds += seconds * self.is_throttled

@@ -28,6 +28,7 @@ SERVER = """\
   - name: {name}
     url: http://127.0.0.1:{port}
     interval: 2s
+    probe: {{enabled: true, at_most_every: 30s}}
     logs: [{{path: {directory}/{name}.log}}]
 """
 

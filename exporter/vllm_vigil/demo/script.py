@@ -23,6 +23,7 @@ class Mood(Enum):
     SPINNING = "spinning"  # the same, while a kernel keeps the GPU at 100 % and little power
     FROZEN = "frozen"  # all clients have hung up: the gauges of the last step stay
     ASLEEP = "asleep"
+    SHUT = "shut"  # its port is closed and its log says nothing, its processes are there
     DEAD = "dead"  # /health says 503
     MUTE = "mute"  # serves, but its page is that of a future version: every name is another
 
@@ -76,8 +77,8 @@ READY = Act(log="ready")
 DAY = (
     Scene("both servers start and load their models", 10, only(chat=LOADING, code=LOADING)),
     Scene("ordinary traffic", 35, only(chat=READY, code=READY)),
-    Scene("long answers fill the KV cache of chat: preemptions", 40, only(chat=Act(rate=4, answers=6, prompts=1.3))),
-    Scene("chat gets more than it can take: the queue grows", 15, only(chat=Act(rate=10))),
+    Scene("long answers fill the KV cache of chat: preemptions", 40, only(chat=Act(rate=6, answers=6, prompts=1.3))),
+    Scene("chat gets more than it can take: the queue grows", 15, only(chat=Act(rate=18))),
     Scene("code runs out of GPU memory and dies", 15, only(code=Act(Mood.DOWN, 0, log="cuda_oom"))),
     Scene("code is started again", 8, only(code=LOADING)),
     Scene("ordinary traffic, but GPU 1 gets hot and slows down", 35, only(code=READY), hot=frozenset({1})),

@@ -21,8 +21,8 @@ from vllm_vigil.demo.log import Log
 from vllm_vigil.demo.script import Act, Scene
 from vllm_vigil.demo.vllm import Vllm
 
-CHAT = Model("llama-3.3-70b", sequences=40, kv_tokens=72_000)
-CODE = Model("qwen3-coder-30b", sequences=48, kv_tokens=160_000, pace_seconds=0.012, prefill=16_000.0)
+CHAT = Model("llama-3.3-70b", sequences=40, kv_tokens=72_000, pace_seconds=0.011, prefill=12_000.0)
+CODE = Model("qwen3-coder-30b", sequences=48, kv_tokens=160_000, pace_seconds=0.008, prefill=18_000.0)
 LONGEST_STEP_SECONDS = 3.0
 USUAL = Act()
 

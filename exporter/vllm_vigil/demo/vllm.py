@@ -23,6 +23,7 @@ FIGURES_SECONDS = 10.0
 BLOCK_SECONDS = 60.0
 STUCK = frozenset({Mood.HANGING, Mood.SPINNING})
 AWAY = frozenset({Mood.DOWN, Mood.LOADING})
+CLOSED = AWAY | {Mood.SHUT}
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Vllm:
     @property
     def is_open(self) -> bool:
         """Whether its port answers."""
-        return self.mood not in AWAY
+        return self.mood not in CLOSED
 
     @property
     def health(self) -> int:
