@@ -1,0 +1,67 @@
+"""The whole way once: failures of the play fire in a real Prometheus, reach their receivers, and resolve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from standins.failures import READY
+from standins.live_alerts import SPEED, Told, faster, faster_rules, monitoring, one_a_second
+from standins.program import until
+from standins.shipped import ROOT
+from standins.simulation import Simulation
+from vigil_rules.__main__ import FILES
+from vllm_vigil.demo.script import LOADING, Act, Mood, Scene, only
+
+STORY = (
+    Scene("both servers start", 60, only(chat=LOADING, code=LOADING)),
+    Scene("ordinary traffic", 180, only(chat=READY, code=READY)),
+    Scene("code dies of CUDA out of memory", 150, only(code=Act(Mood.DOWN, 0, log="cuda_oom"))),
+    Scene("code loads", 60, only(code=LOADING)),
+    Scene("ordinary traffic", 240, only(code=READY)),
+    Scene("the sidecar is down", 240, watched=False),
+    Scene("ordinary traffic", 300),
+)
+
+
+def receivers(told: list[Told], alert: str) -> set[tuple[str, str]]:
+    """Who was told what of an alert."""
+    return {(each.receiver, each.status) for each in told if each.alert == alert}
+
+
+@pytest.mark.timeout(300)
+def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_path: Path) -> None:
+    """A dead engine pages, a sidecar that is down is a warning, both are told to be over; nothing else is told."""
+    rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
+    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager.yml").read_text())
+    with (
+        Simulation(tmp_path / "play", STORY, step_seconds=SPEED) as simulation,
+        monitoring(tmp_path, rules, routes) as stage,
+    ):
+        for moment in one_a_second(simulation.moments()):
+            stage.page = moment.text
+        until(
+            60,
+            "the last alert is told to be over",
+            lambda: ("slack-alerts", "resolved") in receivers(stage.told, "VigilSidecarDown"),
+        )
+    told = stage.told
+    assert {("pagerduty-and-slack", "firing"), ("pagerduty-and-slack", "resolved")} == receivers(told, "VllmEngineDead")
+    assert {("slack-alerts", "firing"), ("slack-alerts", "resolved")} == receivers(told, "VigilSidecarDown")
+    dead = next(each for each in told if each.alert == "VllmEngineDead")
+    assert "Engine 0 of code (qwen3-coder-30b) is dead." == dead.annotations["summary"]
+    assert dead.annotations["runbook_url"].endswith("/docs/runbooks/VllmEngineDead.md")
+    assert {"VllmEngineDead"} == {each.alert for each in told if each.labels["severity"] == "critical"}
+    assert {"VigilSidecarDown"} == {each.alert for each in told if each.labels["severity"] == "warning"}
+
+
+def test_a_faster_clock_changes_durations_and_nothing_else() -> None:
+    """In what is waited for, in ranges, subqueries and offsets; numbers of the expression stay."""
+    assert ("4000ms", "5760000ms") == (faster("1m"), faster("1d"))
+    rule = {"alert": "A", "for": "1m", "expr": "rate(a[5m]) > 5 and avg_over_time(b[1h:5m] offset 15m) > 10"}
+    (group,) = faster_rules([{"name": "g", "rules": [rule]}])["groups"]
+    assert (
+        "rate(a[20000ms]) > 5 and avg_over_time(b[240000ms:20000ms] offset 60000ms) > 10" == group["rules"][0]["expr"]
+    )
