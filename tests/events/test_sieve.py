@@ -14,16 +14,16 @@ from standins.log_replay import WALL, lines_of, logs
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.commands.reading import BLOCK_BYTES, Bar, Log
 from vllm_vigil.commands.replay import Story
-from vllm_vigil.events import scan
+from vllm_vigil.events import record, scan, shape
 from vllm_vigil.events.detector import Detector
-from vllm_vigil.events.part import LEVELS
+from vllm_vigil.events.part import LEVELS, Part
 from vllm_vigil.events.pattern import Pattern, PatternSettings
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.events.sieve import Gate, Sieve, Texts
-from vllm_vigil.events.times import zone
+from vllm_vigil.events.times import Zone, zone
 from vllm_vigil.incidents.rules import RULES
-from vllm_vigil.model import Line
+from vllm_vigil.model import Line, Stretch
 from vllm_vigil.telemetry import Telemetry
 
 TEXTS = Texts(PATTERNS)
@@ -163,6 +163,66 @@ def test_an_ordinary_log_hardly_reaches_python(tmp_path: Path) -> None:
         by = way(TEXTS.by_level["INFO"] or ())
         assert ([], []) == Sieve(TEXTS, by).sift((access + stats) * 5000)
         assert {"INFO": 10_000} == told(log, by)[1]
+
+
+UNMARKED = [
+    f"{process}{level} 11-21 03:05:{second} [{source}] {text}".encode()
+    for process in ("(A pid=1) ", "(B pid=2) ", "\x1b[1;36m(A pid=1)\x1b[0;0m ", "")
+    for level, source, text in (
+        ("INFO", "x.py:1", "ordinary"),
+        ("DEBUG", "x.py:1", "detail"),
+        ("WARNING", "x.py:2", "of no interest"),
+        ("ERROR", "core.py:1", "WorkerProc hit an exception."),
+        ("ERROR", "core.py:1", "Traceback (most recent call last):"),
+        ("ERROR", "core.py:1", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"),
+    )
+    for second in (31, 32, 33, 35)
+]
+RAW = [
+    b'(A pid=1) INFO:     10.0.0.1:1 - "GET /health HTTP/1.1" 200 OK',
+    b"Traceback (most recent call last):",
+    b"  File 'x.py', line 1",
+    b"KeyError: 'x'",
+    b"(A pid=1) Traceback (most recent call last):",
+    b"(A pid=1) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+    b"(A pid=1) ERROR:    Exception in ASGI application",
+    b"[rank0]:[E1121 03:05:31.000000000 x.cpp:1] Watchdog caught collective operation timeout: WorkNCCL(",
+    b"2026-11-21 03:05:32.100 | ERROR    | x:y:1 - it failed",
+    b"Nov 21 03:05:31 node vllm[7]: Traceback (most recent call last):",
+    b'{"asctime": "2026-11-21 03:05:34,820", "levelname": "INFO", "name": "a", "message": "a document"}',
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(lines=st.lists(st.one_of(st.sampled_from(UNMARKED), st.sampled_from(RAW)), max_size=60))
+def test_a_log_without_marks_gives_the_same_by_either_way(
+    tmp_path_factory: pytest.TempPathFactory, way: type[scan.Hyperscan | scan.Standard], lines: list[bytes]
+) -> None:
+    """Records of several processes are open most of the time, and the log's clock goes on, stands and goes back."""
+    path = tmp_path_factory.getbasetemp() / f"unmarked{way.__name__}.log"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    assert told(path, None) == told(path, way(TEXTS.by_level["INFO"] or ()))
+
+
+def test_an_open_record_has_no_ordinary_line_read_but_the_one_that_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback without end, and an ERROR of a process that says no more, among ten thousand lines of another."""
+    taken: list[bytes] = []
+
+    def noted(data: bytes, now: float, zone_: Zone) -> Part:
+        taken.append(data)
+        return shape.read(data, now, zone_)
+
+    monkeypatch.setattr(record, "read", noted)
+    joiner = Joiner(Telemetry(CrankedClock(WALL)), CrankedClock(WALL))
+    trouble = b"(B pid=2) ERROR 11-21 03:05:31 [core.py:1] failed"
+    same, later = (b"(A pid=1) INFO 11-21 03:05:%d [x.py:1] step\n" % second for second in (31, 33))
+    block = same * 5000 + later * 5000
+    for line in (b"Traceback (most recent call last):", trouble):
+        joiner.feed(Line("a", line, "", "g", 0, 0))
+    ended, own = joiner.feed(Stretch("a", block, 0, len(block), 0, "", "g"))
+    assert ("failed", "step") == (ended.message, own.message)
+    assert 3 == len(taken)
 
 
 def test_a_users_row_that_looks_at_info_is_seen(tmp_path: Path) -> None:

@@ -32,11 +32,15 @@ class Detector:
         rows = tuple(patterns)
         self.kinds = tuple(dict.fromkeys(row.id for row in rows))
         self._by_level = {level: tuple(row for row in rows if level in row.levels) for level in ("", *LEVELS)}
+        self._literals = {level: _literals(looking) for level, looking in self._by_level.items()}
 
     def judge(self, record: Record, at: float) -> Event | None:
         """The event of the first row that recognises the record; `at` is when it arrived (epoch seconds)."""
         said: str | None = None
         whole = f"{record.message}\n{record.traceback}"
+        literals = self._literals.get(record.level, ())
+        if literals is not None and not _holds(whole, literals):
+            return None
         for row in self._by_level.get(record.level, ()):
             if row.literals and not _holds(whole, row.literals):
                 continue
@@ -46,6 +50,13 @@ class Detector:
             if fields is not None:
                 return Event(row.id, row.rule, record.server, at, record, _complete(fields, row, record, said))
         return None
+
+
+def _literals(rows: tuple[Pattern, ...]) -> tuple[str, ...] | None:
+    """The texts of which one must stand in a record for any of the rows to look at it, None if one needs none."""
+    if not all(row.literals for row in rows):
+        return None
+    return tuple(dict.fromkeys(literal for row in rows for literal in row.literals))
 
 
 def _holds(text: str, literals: tuple[str, ...]) -> bool:

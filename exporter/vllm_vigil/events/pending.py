@@ -101,9 +101,14 @@ def goes_on(pending: Pending, part: Part) -> bool:
 
 def is_over(pending: Pending, part: Part) -> bool:
     """Whether another line of the file shows that the record is complete: exception named, or time gone on."""
-    if part.at is not None and pending.part.at is not None and part.at > pending.part.at + 1:
+    if part.at is not None and time_has_gone_on(pending, part.at):
         return True
     return pending.ended and pending.part.shape is not Shape.RECORD and part.shape is not Shape.RAW
+
+
+def time_has_gone_on(pending: Pending, at: float) -> bool:
+    """Whether the log's clock says that whoever wrote the record has written all of it."""
+    return pending.part.at is not None and at > pending.part.at + 1
 
 
 def _is_traceback_part(text: str) -> bool:

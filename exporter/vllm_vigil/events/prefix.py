@@ -74,11 +74,11 @@ LEAVING = f"^{_tree().leaving()}".encode()
 """For Hyperscan, MULTILINE: ends at the byte at which a line shows that it is not ordinary."""
 
 PROCESS = rb"(?:(?:\x1b\[[0-9;]++m\([A-Za-z0-9_]++ pid=[0-9]++\)\x1b\[[0-9;]++m|\([A-Za-z0-9_]++ pid=[0-9]++\)) )?+"
-_WHEN = rb" [0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9] "
+WHEN = rb" [0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9] "
 _WHERE = rb"\[?+[A-Za-z0-9_./]++:[0-9]++\] "
-ORDINARY = PROCESS + rb"INFO(?::     |" + _WHEN + _WHERE + rb")"
+ORDINARY = PROCESS + rb"INFO(?::     |" + WHEN + _WHERE + rb")"
 
-RECORD = re.compile(PROCESS + rb"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)" + _WHEN + _WHERE)
+RECORD = re.compile(PROCESS + rb"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)" + WHEN + _WHERE)
 """The prefix of a record of vLLM's; its whole match is the same on every line of the record."""
 
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\bfnrt]|u(?!00[2-7])[0-9a-f]{4})[^"\\\x00-\x1f]*+)*+"'

@@ -12,22 +12,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC
 from typing import Protocol
 
 from vllm_vigil.clock import Clock, CrankedClock
+from vllm_vigil.events.opening import Opening, openings
 from vllm_vigil.events.part import Part, Shape
-from vllm_vigil.events.pending import CHAINS, CHILD, GROUP, TRACEBACK, Pending, goes_on, is_over
+from vllm_vigil.events.pending import CHAINS, CHILD, GROUP, TRACEBACK, Pending, goes_on, is_over, time_has_gone_on
 from vllm_vigil.events.prefix import RECORD, last_timed
 from vllm_vigil.events.shape import read
-from vllm_vigil.events.times import Zone
+from vllm_vigil.events.times import Zone, epoch
 from vllm_vigil.model import Line, Record, Stretch
 
 FLUSH_SECONDS = 0.5
 MAX_PENDING = 64
 
 Key = tuple[str, str, str, bool]  # file, process, pid, whether it has vLLM's prefix
+Behind = tuple[bytes, int, int]  # whole lines, `block[start:end]`
 Read = tuple[str, int, list[list[int]]]  # generation, end of what was read, the parts of it not handed out
 
 
@@ -56,7 +57,7 @@ class Joiner:
         self._gate = gate
         self._passed: Counter[tuple[str, str]] = Counter()  # file, level -> lines that were not read
         self._said_at: dict[str, float] = {}  # file -> the last time that a line of it said
-        self._behind: dict[str, list[Stretch]] = {}  # file -> what was left out since, all of one block
+        self._behind: dict[str, list[Behind]] = {}  # file -> what was left out since, all of one block
         self._pending: dict[Key, Pending] = {}  # in the order in which they began
         self._marked: set[str] = set()  # files whose records mark that they go on
         self._read: dict[str, tuple[str, int]] = {}  # file -> generation, end of what was read
@@ -99,9 +100,9 @@ class Joiner:
 
     def said_at(self, file: str) -> float | None:
         """The time that the last line said which said one (epoch seconds)."""
-        for stretch in reversed(self._behind.pop(file, ())):
-            last = last_timed(stretch.block, stretch.start, stretch.end)
-            at = read(stretch.block[slice(*last)], self._clock.wall(), self._zone).at if last else None
+        for block, start, end in reversed(self._behind.pop(file, ())):
+            last = last_timed(block, start, end)
+            at = read(block[slice(*last)], self._clock.wall(), self._zone).at if last else None
             if at is not None:
                 self._said_at[file] = at
                 break
@@ -114,34 +115,67 @@ class Joiner:
         self._reach(line.file, line.generation, line.end)
         self._passed[line.file, "INFO"] += 1
         if RECORD.match(line.data):
-            self._behind[line.file] = [Stretch(line.file, line.data + b"\n", 0, len(line.data) + 1, line.offset)]
+            self._behind[line.file] = [(line.data + b"\n", 0, len(line.data) + 1)]
         return True
 
     def _pass_over(self, stretch: Stretch) -> list[Record]:
-        """Look at the lines of a stretch while a record is open, or while they may be known; only count the others."""
+        """Only count the lines of a stretch, but read those that end a record, or may: the others change nothing."""
+        if not self._busy(stretch.file):
+            self._leave_out(stretch, stretch.start, stretch.end)
+            return []
         done: list[Record] = []
-        at = stretch.start
-        while at < stretch.end and self._busy(stretch.file):
-            end = stretch.block.find(b"\n", at)
-            offset, stop = stretch.at + at, stretch.at + end + 1
-            done += self.feed(
-                Line(stretch.file, stretch.block[at:end], stretch.server, stretch.generation, offset, stop)
-            )
-            at = end + 1
-        if at < stretch.end:
-            self._leave_out(replace(stretch, start=at) if at > stretch.start else stretch)
+        block, left, at = stretch.block, stretch.start, stretch.start  # from `left` on nothing was counted
+        harmless: set[tuple[bytes, ...]] = set()
+        passed = 0
+        for opening in openings(block, stretch.start, stretch.end):
+            if opening in harmless:
+                passed += 1
+                continue
+            at = _lines_on(block, at, passed)
+            passed = 0
+            if not self._busy(stretch.file):
+                break
+            if not self._matters(stretch, Opening(*opening)):
+                harmless.add(opening)
+                passed = 1
+                continue
+            self._leave_out(stretch, left, at)
+            left = block.find(b"\n", at) + 1
+            done += self.feed(_line_of(stretch, at, left))
+            harmless.clear()
+            at = left
+        self._leave_out(stretch, left, stretch.end)
         return done
 
-    def _leave_out(self, stretch: Stretch) -> None:
-        file, others = stretch.file, [level for begins, level in stretch.levels if begins >= stretch.start]
+    def _matters(self, stretch: Stretch, opening: Opening) -> bool:
+        """Whether a line that was left out, beginning so, changes a record that is held open, or may hold one open."""
+        file = stretch.file
+        if file in self._skip or self._read.get(file, ("", 0))[0] != stretch.generation:
+            return True
+        held = [pending for key, pending in self._pending.items() if key[0] == file]
+        if opening.is_document or any(pending.ended and pending.part.shape is not Shape.RECORD for pending in held):
+            return any(pending.ended or pending.part.at is not None for pending in held)
+        if not opening.when:
+            return False
+        if (file, *opening.process, True) in self._pending or (
+            opening.level == b"WARNING" and file not in self._marked
+        ):
+            return True
+        at = epoch(opening.time, self._clock.wall(), self._zone)
+        return at is not None and any(time_has_gone_on(pending, at) for pending in held)
+
+    def _leave_out(self, stretch: Stretch, start: int, end: int) -> None:
+        if start == end:
+            return
+        file, others = stretch.file, [level for begins, level in stretch.levels if start <= begins < end]
         for level in others:
             self._passed[file, level] += 1
-        self._passed[file, "INFO"] += stretch.block.count(b"\n", stretch.start, stretch.end) - len(others)
-        self._reach(file, stretch.generation, stretch.at + stretch.end)
+        self._passed[file, "INFO"] += stretch.block.count(b"\n", start, end) - len(others)
+        self._reach(file, stretch.generation, stretch.at + end)
         behind = self._behind.get(file)
-        if behind and behind[-1].block is not stretch.block:
+        if behind and behind[-1][0] is not stretch.block:
             self.said_at(file)  # so that no more than one block is kept
-        self._behind.setdefault(file, []).append(stretch)
+        self._behind.setdefault(file, []).append((stretch.block, start, end))
 
     def _busy(self, file: str) -> bool:
         """Whether a record of the file is held open, so that its next line may change what becomes of it."""
@@ -231,6 +265,18 @@ class Joiner:
             del self._skip[line.file]
             return False
         return not any(start <= line.offset < stop for start, stop in ranges)
+
+
+def _lines_on(block: bytes, at: int, count: int) -> int:
+    for _ in range(count):
+        at = block.find(b"\n", at) + 1
+    return at
+
+
+def _line_of(stretch: Stretch, start: int, after: int) -> Line:
+    """One line of a stretch, as if it had not been left out."""
+    data, offset, end = stretch.block[start : after - 1], stretch.at + start, stretch.at + after
+    return Line(stretch.file, data, stretch.server, stretch.generation, offset, end)
 
 
 class _Uncounted:
