@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import daemon, gpu, logs, notify, pages, recorder, scrapes
+from benchmarks import daemon, day, gpu, logs, notify, pages, recorder, scrapes
 from benchmarks.figure import Figure
 
 
@@ -14,7 +14,7 @@ def main() -> int:
     """Print as they come."""
     print(f"{'figure':<44} {'ours':>12} {'peer':>12} {'ratio':>8}  peer", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for subject in (pages, daemon, scrapes, logs, gpu, notify, recorder):
+        for subject in (pages, daemon, scrapes, logs, gpu, notify, recorder, day):
             for figure in subject.measure(Path(scratch)):
                 print(_row(figure), flush=True)
     return 0
