@@ -29,6 +29,25 @@ def test_records_a_little_out_of_order_count_the_same() -> None:
         assert 3 == [windows.add(KEY, at, 3, 60.0) for at in order][-1]
 
 
+def test_a_clock_that_jumps_loses_no_event_that_has_just_come() -> None:
+    """Set on by a day, or back by one: the window begins anew with it; set back a little: it goes on."""
+    for day in (86_400.0, -86_400.0):
+        windows = Windows()
+        assert 2 == [windows.add(KEY, at, 3, 60.0) for at in (100_000.0, 100_001.0)][-1]
+        assert [1, 2, 3] == [windows.add(KEY, 100_002.0 + day + n, 3, 60.0) for n in range(3)]
+        assert [1, 2, 3] == [windows.add(KEY, 100_010.0 + n, 3, 60.0) for n in range(3)]
+        assert 3 == windows.add(KEY, 99_990.0, 3, 60.0)
+
+
+def test_what_is_found_late_does_not_begin_a_window_anew() -> None:
+    """It counts within the window, and before it not at all."""
+    windows = Windows()
+    windows.add(KEY, 1000.0, 9, 60.0)
+    windows.warm(KEY, 100.0, 9, 60.0)
+    windows.warm(KEY, 970.0, 9, 60.0)
+    assert 3 == windows.add(KEY, 1001.0, 9, 60.0)
+
+
 def test_a_flood_of_keys_pushes_out_quiet_ones_only() -> None:
     """Fifty thousand keys cost a thousand, and the one that goes on bursting is still counted."""
     windows = Windows()

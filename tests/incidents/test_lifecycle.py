@@ -453,3 +453,60 @@ def test_a_finding_that_still_holds_opens_nothing_after_a_person_ended_it() -> N
     assert [(OPENED, "gpu_hot")] == told(after.weigh(finding("gpu_hot", 30), T + 30))
     incidents.tick(T + 1000, {})
     assert [(OPENED, "gpu_hot")] == told(incidents.weigh(finding("gpu_hot", 1000), T + 1001))
+
+
+# --- a wall clock that jumps
+
+DAY = 86_400.0
+
+
+def test_a_clock_that_is_set_back_a_day_keeps_no_incident_open_for_a_day() -> None:
+    """Its quiet time begins with the jump; the incident is told of once, and never as over before it began."""
+    incidents = Incidents(RULES)
+    incidents.observe(event("cuda_oom", 0, "no memory"))
+    assert [] == incidents.tick(T + 10, serving(5))
+    assert [] == incidents.tick(T + 11 - DAY, serving(None))
+    assert [] == incidents.tick(T + 30 - DAY, serving(20 - DAY))
+    (over,) = incidents.tick(T + 3600 - DAY, serving(20 - DAY))
+    assert RESOLVED is over.transition
+    assert over.incident.opened <= over.incident.updated <= (over.incident.resolved or 0.0)
+
+
+def test_a_burst_is_seen_across_a_jump_either_way() -> None:
+    """As many as the rule asks for, counted from the jump on, also by a process that began after it."""
+    rule = next(rule for rule in RULES.values() if rule.count > 1)
+    for day in (DAY, -DAY):
+        before, after = Incidents(RULES), Incidents(RULES)
+        assert [] == before.observe(event(rule.id, 0))
+        before.tick(T + 1, {})
+        after.restore(before.remember(), [])
+        for incidents in (before, after):
+            incidents.tick(T + 2 + day, {})
+            told_ = [change for n in range(rule.count) for change in incidents.observe(event(rule.id, 3 + day + n / 9))]
+            assert (OPENED, rule.id) == told(told_)[0]
+
+
+def test_an_incident_of_a_time_that_has_not_come_ends_after_a_restart_too() -> None:
+    """The clock was set back while the sidecar was down."""
+    before, after = Incidents(RULES), Incidents(RULES)
+    before.observe(event("cuda_oom", DAY, "no memory"))
+    after.restore(before.remember(), before.open())
+    assert [] == after.tick(T, serving(-10))
+    assert [(RESOLVED, "cuda_oom")] == told(after.tick(T + 3600, serving(-10)))
+
+
+def test_a_wanted_stop_explains_the_end_though_the_clock_is_set_back_between() -> None:
+    """SIGTERM, then NTP, then the engine goes: nobody is paged."""
+    incidents = Incidents(RULES)
+    incidents.observe(event("", 0, "stopping", kind="server_stopping"))
+    incidents.tick(T + 1 - DAY, serving(None))
+    assert [] == incidents.observe(event("engine_dead", 2 - DAY, "dead"))
+
+
+def test_a_clock_set_on_by_a_day_opens_nothing_twice() -> None:
+    """An incident that is open stays that one while what it is made of goes on, also a day later."""
+    incidents = Incidents(RULES)
+    opened = incidents.observe(event("cuda_oom", 0, "no memory"))
+    again = incidents.observe(event("cuda_oom", DAY, "no memory"))
+    assert [(OPENED, "cuda_oom"), (UPDATED, "cuda_oom")] == told([*opened, *again])
+    assert opened[0].incident.key == again[0].incident.key

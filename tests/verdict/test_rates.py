@@ -59,3 +59,13 @@ def test_a_rate_is_never_negative_and_memory_is_bounded(ticks: list[tuple[float,
         rate = rates.take(ONE, value, now)
         assert rate is None or rate >= 0
         assert len(rates._counters[ONE].past) <= STEPS + 2
+
+
+def test_a_clock_that_is_set_back_begins_it_anew() -> None:
+    """It is said again when a window is covered, and not a day later."""
+    rates = Rates(WINDOW)
+    for second in range(301):
+        rates.take(ONE, 2.0 * second, 90_000.0 + second)
+    said = [rates.take(ONE, 602.0 + 2.0 * second, float(second)) for second in range(301)]
+    assert said[0] is None
+    assert 2.0 == pytest.approx(said[-1])

@@ -26,13 +26,24 @@ class Windows:
         """Note one event; how many, up to `count`, the window now holds.
 
         Processes write their records a little out of order, so the window ends at the latest time, not at this one.
+        What is noted has just come, so if it lies before the whole window, the clock was set back: it begins anew.
         """
-        times = sorted((*self._times.get(key, ()), at))
+        times = sorted((*self._times.get(key, ()), at)) if self._reaches(key, at, window_seconds) else [at]
         self._times[key] = times = [time for time in times[-count:] if time >= times[-1] - window_seconds]
         self._times.move_to_end(key)
         while len(self._times) > self._max_keys:
             self._times.popitem(last=False)
         return len(times)
+
+    def warm(self, key: Key, at: float, count: int, window_seconds: float) -> None:
+        """Note an event that is found late; one that lies before the window is of no interest."""
+        if self._reaches(key, at, window_seconds):
+            self.add(key, at, count, window_seconds)
+
+    def not_after(self, now: float) -> None:
+        """The clock was set back: what was noted later than now counts as noted now."""
+        for times in self._times.values():
+            times[:] = [min(time, now) for time in times]
 
     def clear(self, server: str, rule: str) -> None:
         """Begin anew: what was counted has become an incident."""
@@ -47,3 +58,7 @@ class Windows:
         """Take over what an earlier process remembered."""
         for (server, rule, group), times in memory:
             self._times[(server, rule, group)] = list(times)
+
+    def _reaches(self, key: Key, at: float, window_seconds: float) -> bool:
+        known = self._times.get(key)
+        return not known or at >= known[-1] - window_seconds

@@ -30,6 +30,11 @@ class Flaps:
         while len(self._ends) > MAX_KEYS:
             self._ends.popitem(last=False)
 
+    def not_after(self, now: float) -> None:
+        """The clock was set back: what ended later than now ended now."""
+        for ends in self._ends.values():
+            ends[:] = [min(end, now) for end in ends]
+
     def flaps(self, key: Key, at: float) -> bool:
         """Whether one that begins now has ended so often lately that it will not be over for long."""
         recent = [end for end in self._ends.get(key, ()) if end >= at - WITHIN_SECONDS]

@@ -38,6 +38,13 @@ class Held:
         for name in [name for name, at in self.holding.items() if now - at > UNCONFIRMED_SECONDS]:
             self.ended = max(self.ended, self.holding.pop(name))
 
+    def not_after(self, now: float) -> None:
+        """The clock was set back: what lies after now would keep the incident open until the clock is there again."""
+        self.last, self.ended = min(self.last, now), min(self.ended, now)
+        self.holding = {name: min(at, now) for name, at in self.holding.items()}
+        if self.incident.updated > now:
+            self.incident = replace(self.incident, opened=min(self.incident.opened, now), updated=now)
+
     def grow(self, sign: Sign, started_at: float | None) -> Incident:
         """More of the same, or a consequence. A crash counts again only when it has happened again."""
         old = self.incident

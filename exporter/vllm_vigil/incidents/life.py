@@ -16,6 +16,7 @@ STARTING_SECONDS = 1800.0
 EARLY_SECONDS = 5.0  # the processes of one server write a stop in any order
 LATE_SECONDS = 120.0
 RECENT = 5
+_MOMENTS = ("started_at", "ready_at", "trouble_at", "stop_at", "served_at", "serving_since")
 
 
 @dataclass(slots=True)
@@ -71,6 +72,14 @@ class Life:
             self.starts.clear()
         if self.stop_at is not None and serving_since > self.stop_at:
             self.stopped = False
+
+    def not_after(self, now: float) -> None:
+        """The clock was set back: what happened after now happened now."""
+        self.starts = [min(start, now) for start in self.starts]
+        for name in _MOMENTS:
+            at = getattr(self, name)
+            setattr(self, name, None if at is None else min(at, now))
+        self.recent = deque(((rule, min(at, now), line) for rule, at, line in self.recent), maxlen=RECENT)
 
     def explains(self, rule: Rule, at: float, *, found: bool) -> bool:
         """Whether something is as it should be: the end of a server that was told to end, a start that takes long."""

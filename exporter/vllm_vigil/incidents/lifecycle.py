@@ -2,13 +2,13 @@
 
 One crash is one incident. Its signs come from several processes in any order, so what ranks below an open incident of
 the server and comes within a minute folds into it, and what ranks above takes it over; the key stays. While the server
-has not served again, consequences fold however late they come. The module knows no clock: `at` and `now` are epoch
-seconds that are handed in, and a replay hands in the log's own.
+has not served again, consequences fold however late they come. It knows no clock: all times are handed in.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,6 +40,7 @@ class Incidents:
         self._flaps = Flaps()
         self._lives: dict[str, Life] = {}
         self._dismissed: dict[tuple[str, str, str], float] = {}  # server, rule, group: when last confirmed
+        self._now = math.inf  # at the last tick; what was remembered may lie after the first
 
     # --- what comes in
 
@@ -73,7 +74,7 @@ class Incidents:
             life.start(event.at, self._rules["boot_loop"].window if "boot_loop" in self._rules else 0.0)
         elif rule is not None and rule.enabled and rule.count > 1 and not life.explains(rule, event.at, found=False):
             sign = of_event(event, rule)
-            self._windows.add((sign.server, rule.id, sign.group), sign.at, rule.count - 1, rule.window)
+            self._windows.warm((sign.server, rule.id, sign.group), sign.at, rule.count - 1, rule.window)
         return []
 
     def weigh(self, finding: Finding, now: float) -> list[Change]:
@@ -107,6 +108,9 @@ class Incidents:
 
         A server is missing in `serving_since` when nobody knows whether it serves; then quiet alone resolves.
         """
+        if now < self._now:
+            self._set_back(now)
+        self._now = now
         for server, since in serving_since.items():
             self._life(server).tick(now, since)
         changes = []
@@ -120,6 +124,13 @@ class Incidents:
                 self._flaps.ended((incident.server, incident.rule, held.group), resolved)
                 changes.append(Change(incident, Transition.RESOLVED))
         return changes
+
+    def _set_back(self, now: float) -> None:
+        """The clock was set back: what is known of times that have not come yet is of now."""
+        self._dismissed = {name: min(at, now) for name, at in self._dismissed.items()}
+        parts: list[Windows | Flaps | Life | Held] = [self._windows, self._flaps]
+        for part in (*parts, *self._lives.values(), *self._open.values()):
+            part.not_after(now)
 
     def resolve(self, key: str, now: float) -> list[Change]:
         """End an open incident because a person says so; nothing changes if none of that key is open.
@@ -151,9 +162,8 @@ class Incidents:
             return held, [Change(held.grow(sign, life.started_at), Transition.UPDATED)]
         count = 1
         if counted:
-            count = self._windows.add(
-                (sign.server, sign.rule.id, sign.group), sign.at, sign.rule.count, sign.rule.window
-            )
+            key = (sign.server, sign.rule.id, sign.group)
+            count = self._windows.add(key, sign.at, sign.rule.count, sign.rule.window)
         if counted and count < sign.rule.count:
             life.note(sign)
             return None, []
@@ -191,12 +201,10 @@ class Incidents:
         for held in self._of(sign.server):
             rank = self._rank(held)
             began = abs(sign.at - held.incident.opened) <= FOLD_SECONDS
-            if (rank is not None and rank > sign.rule.rank and began) or self._is_loop_of(held, sign):
+            loop = held.incident.rule == "boot_loop" and not sign.rule.consequence
+            if (rank is not None and rank > sign.rule.rank and began) or loop:
                 return held
         return None
-
-    def _is_loop_of(self, held: Held, sign: Sign) -> bool:
-        return held.incident.rule == "boot_loop" and not sign.rule.consequence
 
     # --- what becomes of it
 
@@ -251,10 +259,8 @@ class Incidents:
             for key, held in self._open.items()
         }
         lives = {server: life.remember() for server, life in self._lives.items()}
-        flaps, windows = self._flaps.remember(), self._windows.remember()
-        dismissed = [*self._dismissed.items()]
-        body = {"windows": windows, "flaps": flaps, "lives": lives, "open": extras, "dismissed": dismissed}
-        return json.dumps(body)
+        flaps, windows, dismissed = self._flaps.remember(), self._windows.remember(), [*self._dismissed.items()]
+        return json.dumps({"windows": windows, "flaps": flaps, "lives": lives, "open": extras, "dismissed": dismissed})
 
     def restore(self, memory: str | None, open_incidents: Sequence[Incident]) -> None:
         """Go on from what an earlier process remembered; the incidents themselves come from the store."""

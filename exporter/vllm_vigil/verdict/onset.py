@@ -16,4 +16,5 @@ class Onsets:
         if not holds:
             self._since.pop(condition, None)
             return None
-        return self._since.setdefault(condition, now)
+        since = self._since[condition] = min(self._since.get(condition, now), now)  # a clock may be set back
+        return since

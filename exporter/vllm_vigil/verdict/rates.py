@@ -36,7 +36,7 @@ class Rates:
     def take(self, which: Labels, value: float, now: float) -> float | None:
         """The increase a second up to this value, or None while the window is not covered."""
         counted = self._counters.get(which)
-        if counted is None:
+        if counted is None or now < counted.at:  # new, or the clock was set back
             counted = self._counters[which] = _Counted(now, past=deque([(now, 0.0)]))
         counted.rise.note(value)
         counted.at, past, total = now, counted.past, counted.rise.total
