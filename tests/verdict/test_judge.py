@@ -234,13 +234,13 @@ def test_a_state_has_lasted_since_it_began() -> None:
 def test_a_server_that_is_no_longer_configured_is_forgotten() -> None:
     """Its engines show nothing more."""
     verdict = Verdict()
-    verdict.judge({SERVER: Reading("vllm", SERVER, 0.0, 0.01)}, Snapshot(), START)
-    assert verdict.judge({}, Snapshot(), START + 1).engines == ()
+    verdict.judge({SERVER: Reading("vllm", SERVER, 0.0, 0.01)}, Snapshot(), START, None)
+    assert verdict.judge({}, Snapshot(), START + 1, None).engines == ()
 
 
 def test_one_that_was_not_read_yet_is_not_known() -> None:
     """Nothing is said of it."""
-    judgement = Verdict().judge({SERVER: None}, Snapshot(), START)
+    judgement = Verdict().judge({SERVER: None}, Snapshot(), START, None)
     assert (judgement.engines, judgement.serving_since) == ((), {SERVER: None})
 
 
@@ -320,7 +320,7 @@ def both(steps: tuple[float, float], connections: float | None = None) -> Snapsh
 
 def watched_both(verdict: Verdict, connections: float | None = None) -> list[EngineState]:
     """Engine 0 stands still for a minute while engine 1 works."""
-    judgement = verdict.judge({SERVER: None}, Snapshot(), START)
+    judgement = verdict.judge({SERVER: None}, Snapshot(), START, None)
     for second in range(60):
         reading = Reading("vllm", SERVER, float(second), 0.01, facts={"health": "200"})
         host = Reading("host", "", float(second), 0.01)

@@ -83,9 +83,10 @@ class MetricsHalf:
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
         snapshot = joined([*read, *(prober.snapshot() for prober in self._probers)])
         verdicts, wall = self._verdicts, self._clock.wall()
-        judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall)
+        host = self._latest("host").get("")
+        judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall, host)
         gpu_findings = verdicts.gpus.judge(self._latest("nvml").get(""), snapshot, wall)
-        host_findings = verdicts.host.judge(self._latest("host").get(""), snapshot, wall)
+        host_findings = verdicts.host.judge(host, snapshot, wall)
         trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
         self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
         self.engines = judgement.engines

@@ -94,7 +94,7 @@ class Verdict:
         self._server(server).probe = Probe(answered, self._watched.at(began), words)
 
     def judge(
-        self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float, host: Reading | None = None
+        self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float, host: Reading | None
     ) -> Judgement:
         """Judge the newest reading of every server, by name; None for one that has not been read yet.
 
