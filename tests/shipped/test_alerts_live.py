@@ -35,7 +35,7 @@ def receivers(told: list[Told], alert: str) -> set[tuple[str, str]]:
 def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_path: Path) -> None:
     """A dead engine pages, a sidecar that is down is a warning, both are told to be over; nothing else is told."""
     rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
-    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager.yml").read_text())
+    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml").read_text())
     with (
         Simulation(tmp_path / "play", STORY, step_seconds=SPEED) as simulation,
         monitoring(tmp_path, rules, routes) as stage,
