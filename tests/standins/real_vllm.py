@@ -40,6 +40,8 @@ class RealVllm:
             "VLLM_SERVER_DEV_MODE": "1",  # for /sleep and /wake_up
         }
         options = ["--load-format", "dummy", "--max-model-len", "512", "--max-num-seqs", "2", "--enforce-eager"]
+        # With bfloat16 its attention takes AMX where the CPU has it, and dies of SIGILL where nobody allowed it to.
+        options += ["--dtype", "float32"]
         # nice: its spinning threads would otherwise keep the sidecar waiting for a core for seconds on a small machine
         command = [
             "nice",
