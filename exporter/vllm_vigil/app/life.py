@@ -34,7 +34,6 @@ from vllm_vigil.systemd import Systemd
 from vllm_vigil.telemetry import Telemetry
 
 HEARTBEAT_SECONDS = 1.0
-RELOAD_SECONDS = 10.0
 
 
 class Life:

@@ -24,7 +24,6 @@ from vllm_vigil.events.shape import read
 from vllm_vigil.events.times import Zone, epoch
 from vllm_vigil.model import Line, Record, Stretch
 
-FLUSH_SECONDS = 0.5
 MAX_PENDING = 64
 
 Key = tuple[str, str, str, bool]  # file, process, pid, whether it has vLLM's prefix
