@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import NamedTuple, overload
 
 Labels = tuple[tuple[str, str], ...]
@@ -85,14 +86,56 @@ class Reading:
 
 
 class Point(NamedTuple):
-    """One number of a series; `suffix` is "" or a histogram's `_bucket`, `_sum`, `_count`.
-
-    A tuple and not a dataclass, because thousands are made on every tick.
-    """
+    """One number of a series; `suffix` is "" or a histogram's `_bucket`, `_sum`, `_count`."""
 
     labels: Labels
     value: float
     suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points(Sequence[Point]):
+    """The points of a series as columns. A point is made when somebody asks for it, which for most nobody does.
+
+    From tick to tick `labels` and `suffixes` are the same objects, while nothing but numbers changes.
+    """
+
+    labels: tuple[Labels, ...]
+    values: tuple[float, ...]
+    suffixes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> Points:
+        """The same points as columns."""
+        if isinstance(points, Points):
+            return points
+        return cls(*zip(*points, strict=True)) if points else cls((), (), ())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Point, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Point | tuple[Point, ...]:
+        return tuple(self)[index]
+
+    def __iter__(self) -> Iterator[Point]:
+        """Made as bare tuples are, which is twice as fast as calling `Point`."""
+        columns = zip(self.labels, self.values, self.suffixes, strict=True)
+        return map(tuple.__new__, repeat(Point), columns)
+
+    def __add__(self, other: Points) -> Points:
+        return Points(self.labels + other.labels, self.values + other.values, self.suffixes + other.suffixes)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 class Series(NamedTuple):
@@ -102,7 +145,7 @@ class Series(NamedTuple):
     """
 
     name: str
-    points: tuple[Point, ...]
+    points: Sequence[Point]
     family: Family | None = None
 
 
@@ -112,7 +155,7 @@ class Snapshot:
 
     series: Mapping[str, Series] = field(default_factory=dict)
 
-    def points(self, name: str) -> tuple[Point, ...]:
+    def points(self, name: str) -> Sequence[Point]:
         """The points of a series, none if it is absent."""
         found = self.series.get(name)
         return found.points if found else ()

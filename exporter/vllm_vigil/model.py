@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vllm_vigil.measures import Family, Labels, Point, Reading, Sample, Samples, Series, Snapshot, labels
+from vllm_vigil.measures import Family, Labels, Point, Points, Reading, Sample, Samples, Series, Snapshot, labels
 
 __all__ = [  # the nouns of the metrics half, handed on; those below export themselves
     "Family",
     "Labels",
     "Point",
+    "Points",
     "Reading",
     "Sample",
     "Samples",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from vllm_vigil.model import Labels, Reading, Sample, Samples, Snapshot, labels
+from vllm_vigil.model import Labels, Points, Reading, Sample, Samples, Snapshot, labels
 from vllm_vigil.series.normalise import Normaliser, normalise
 from vllm_vigil.series.plan import LABEL_LIMIT, OPEN_LABELS_LIMIT
 from vllm_vigil.series.vllm import VLLM_ROWS, VllmRow
-from vllm_vigil.sources.page import parse
+from vllm_vigil.sources.page import Parser, parse
 
 DATA = Path(__file__).parents[1] / "data"
 CAPTURES = sorted((DATA / "captures").glob("metrics-*.txt"))
@@ -226,6 +226,24 @@ def test_a_counter_that_fell_passes_as_it_is() -> None:
             .value
         )
     assert [100.0, 3.0] == seen
+
+
+def test_a_series_whose_numbers_stay_is_the_same_object() -> None:
+    """Who draws or judges it need not look again; of one that moved the labels at least are the same."""
+    normaliser = Normaliser()
+    page = "vllm:num_requests_running 1\nvllm:num_requests_waiting {}\n"
+    parser = Parser()
+    first, second = (
+        normaliser.normalise(
+            Reading("vllm", "llama", 0.0, 0.0, parser.parse(page.format(waiting).encode())[0])
+        ).snapshot.series
+        for waiting in (2, 3)
+    )
+    assert first["llm_requests_running"] is second["llm_requests_running"]
+    before, after = (Points.of(series["llm_requests_waiting"].points) for series in (first, second))
+    assert (2.0,) == before.values
+    assert (3.0,) == after.values
+    assert before.labels is after.labels
 
 
 # --- the budget, and vLLM's own names

@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Protocol
 
-from vllm_vigil.model import Labels, Series
+from vllm_vigil.model import Labels, Points, Series
 
 TYPES = {
     "gauge": "gauge",
@@ -32,9 +31,6 @@ SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_count"
     "info": ("_info",),
 }
 """What OpenMetrics adds to the names of a family: no other family may be called so."""
-
-
-_LABELS, _SUFFIX = attrgetter("labels"), attrgetter("suffix")
 
 
 class Spec(Protocol):
@@ -87,14 +83,13 @@ def _write(series: Series, before: _Written | None) -> _Written:
     """The lines of a series: the last ones if it is the same, their beginnings if its points are called the same."""
     if before is not None and before.series is series:
         return before
-    called = (tuple(map(_LABELS, series.points)), tuple(map(_SUFFIX, series.points)))
+    points = Points.of(series.points)
+    called = (points.labels, points.suffixes)
     if before is not None and before.called == called:
         called, beginnings = before.called, before.beginnings
     else:
-        beginnings = [f"{series.name}{point.suffix}{_braced(point.labels)} " for point in series.points]
-    lines = [
-        f"{beginning}{number(value)}\n" for beginning, (_, value, _) in zip(beginnings, series.points, strict=True)
-    ]
+        beginnings = [f"{series.name}{suffix}{_braced(pairs)} " for pairs, suffix in zip(*called, strict=True)]
+    lines = [f"{beginning}{number(value)}\n" for beginning, value in zip(beginnings, points.values, strict=True)]
     return _Written(series, called, beginnings, "".join(lines))
 
 

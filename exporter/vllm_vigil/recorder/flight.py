@@ -12,7 +12,7 @@ import importlib.util
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -57,7 +57,7 @@ class Flight:
         self._charts: dict[str, Path] = {}
         self._drawing: dict[str, asyncio.Future[None]] = {}
         self._trouble = ""
-        self._held: tuple[Point, ...] = ()
+        self._held: Sequence[Point] = ()
         self._gpus: dict[str, frozenset[str]] = {}
         telemetry.recordings_known()
 

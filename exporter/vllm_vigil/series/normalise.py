@@ -17,13 +17,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import compress, repeat
+from itertools import compress
 from operator import attrgetter
+from typing import NamedTuple
 
-from vllm_vigil.model import Point, Reading, Samples, Series, Snapshot, labels
+from vllm_vigil.model import Point, Points, Reading, Samples, Series, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS
 from vllm_vigil.series.plan import Column, Plan, clean, plan, plan_of_ours
-from vllm_vigil.series.vllm import CONTEXT_TOKENS, ENGINE_INFO, ENGINE_INFO_SETTINGS, KV_CACHE_TOKENS
+from vllm_vigil.series.vllm import CONTEXT_TOKENS, ENGINE_INFO, ENGINE_INFO_SETTINGS, KV_CACHE_TOKENS, VllmRow
 
 MAX_SERIES = 5000
 
@@ -43,14 +44,15 @@ class Normalised:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """What a column came to with the values that were taken for it."""
 
-    column: Column
     taken: tuple[float, ...]
     series: Series
     not_finite: int
+
+
+_NOTHING = _Made((), Series("", ()), 0)
 
 
 class Normaliser:
@@ -63,35 +65,28 @@ class Normaliser:
         self._facts: Mapping[str, str] = {}
         self._plan = Plan((), {}, 0, ())
         self._derived: tuple[Series, ...] = ()
-        self._last: dict[str, _Made] = {}
+        self._made: list[_Made] = []
 
     def normalise(self, reading: Reading) -> Normalised:
-        """Every series of a reading. One that carries an error contributes nothing, whatever else is in it."""
+        """Every series of a reading. One that carries an error contributes nothing, whatever else is in it.
+
+        A series of which no number has changed since the last reading, as of most, is the same object again.
+        """
         if reading.error is not None:
             return Normalised(Snapshot())
         samples = _columns(reading)
         if samples.keys is not self._keys or reading.facts != self._facts:
             self._learn(reading, samples)
         finite = math.isfinite(sum(samples.values))
-        made = {column.name: self._made(column, samples.values, finite=finite) for column in self._plan.columns}
-        self._last = made
-        found = {name: each.series for name, each in made.items() if each.series.points}
+        self._made = [
+            before if (taken := column.pick(samples.values)) == before.taken else _made(column, taken, finite=finite)
+            for column, before in zip(self._plan.columns, self._made, strict=True)
+        ]
+        found = {each.series.name: each.series for each in self._made if each.series.points}
         found |= {series.name: series for series in self._derived}
-        not_finite = sum([each.not_finite for each in made.values()])
+        not_finite = 0 if finite else sum([each.not_finite for each in self._made])
         dropped = {**self._plan.dropped, "not_finite": not_finite} if not_finite else self._plan.dropped
         return Normalised(Snapshot(found), dropped, self._plan.unclaimed, self._plan.unknown)
-
-    def _made(self, column: Column, values: tuple[float, ...], *, finite: bool) -> _Made:
-        """A column's series: the one of the last reading again if no number of it has changed, as in most."""
-        taken = column.pick(values)
-        last = self._last.get(column.name)
-        if last is not None and last.column is column and last.taken == taken:
-            return last
-        if finite and column.plain:
-            points, lost = tuple(_points(column, taken)), 0
-        else:
-            points, lost = _chosen_points(column, taken)
-        return _Made(column, taken, Series(column.name, points, column.family), lost)
 
     def _learn(self, reading: Reading, samples: Samples) -> None:
         """Plan for these keys, unless they are the last ones in another object."""
@@ -101,6 +96,7 @@ class Normaliser:
                 self._derived = tuple(_derived(self._plan, reading))
             else:
                 self._plan = plan_of_ours(samples)
+            self._made = [_NOTHING] * len(self._plan.columns)
         self._keys, self._facts = samples.keys, reading.facts
 
 
@@ -124,8 +120,12 @@ def joined(snapshots: Iterable[Snapshot]) -> Snapshot:
     for snapshot in snapshots:
         for name, series in snapshot.series.items():
             before = found.get(name)
-            found[name] = series if before is None else Series(name, before.points + series.points, before.family)
+            found[name] = series if before is None else _side_by_side(before, series)
     return Snapshot({name: found[name] for name in dict.fromkeys((*SPECS, *found)) if name in found})
+
+
+def _side_by_side(one: Series, other: Series) -> Series:
+    return Series(one.name, Points.of(one.points) + Points.of(other.points), one.family)
 
 
 def _columns(reading: Reading) -> Samples:
@@ -135,21 +135,25 @@ def _columns(reading: Reading) -> Samples:
     return Samples(tuple(map(_KEY, given)), tuple(map(_VALUE, given)))
 
 
-def _points(column: Column, values: Iterable[float]) -> Iterator[Point]:
-    """A column's points; made as bare tuples are, which is twice as fast as calling `Point`."""
-    return map(tuple.__new__, repeat(Point), zip(column.labels, values, column.suffixes, strict=True))
+def _made(column: Column, taken: tuple[float, ...], *, finite: bool) -> _Made:
+    """A column's series; `finite` says that all values are."""
+    points, lost = Points(column.labels, taken, column.suffixes), 0
+    if not (finite and column.plain):
+        points, lost = _chosen(points, column.row)
+    return _Made(taken, Series(column.name, points, column.family), lost)
 
 
-def _chosen_points(column: Column, taken: tuple[float, ...]) -> tuple[tuple[Point, ...], int]:
+def _chosen(points: Points, row: VllmRow | None) -> tuple[Points, int]:
     """The points whose values are numbers and mean something, and how many are no numbers."""
-    row = column.row
-    finite = [math.isfinite(value) for value in taken]
+    finite = [math.isfinite(value) for value in points.values]
     wanted = finite
     if row is not None and row.least is not None:
-        wanted = [good and value >= row.least for good, value in zip(finite, taken, strict=True)]
+        wanted = [good and value >= row.least for good, value in zip(finite, points.values, strict=True)]
+    values = points.values
     if row is not None and row.flipped:
-        taken = tuple(0.0 if value else 1.0 for value in taken)
-    return tuple(compress(_points(column, taken), wanted)), finite.count(False)
+        values = tuple([0.0 if value else 1.0 for value in values])
+    called, suffixes = tuple(compress(points.labels, wanted)), tuple(compress(points.suffixes, wanted))
+    return Points(called, tuple(compress(values, wanted)), suffixes), finite.count(False)
 
 
 def _derived(plan: Plan, reading: Reading) -> Iterator[Series]:
