@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from vllm_vigil import __version__
+from vllm_vigil import __version__, log_output
 from vllm_vigil.commands import probe_options
 from vllm_vigil.commands.words import add_catalogue, add_export, add_report
 from vllm_vigil.config.load import Recipe
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give its exit code."""
     options = parser().parse_args(arguments)
     command: Command = options.command
+    log_output.configure("warning", "human", sys.stderr)  # `vigil run` sets what its configuration asks for
     try:
         return command(options)
     except VigilError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from standins.nvml import MACHINES
 from standins.vllm import StandInVllm
 from vllm_vigil.cli import main
 
@@ -50,6 +51,18 @@ def test_what_should_be_there_and_is_not_is_trouble(tmp_path: Path, capsys: pyte
     (line,) = (line for line in lines if "llm_requests_running" in line)
     assert "TROUBLE" in line
     assert "--disable-log-stats" in line
+
+
+def test_what_a_gpu_does_not_support_is_no_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for the GPUs, and nothing of the calls that this one has not: they are for the log of the sidecar."""
+    config = tmp_path / "vigil.yaml"
+    with StandInVllm(CAPTURE.read_text()) as server:
+        gpu = f"gpu: {{machine: {MACHINES / 'a10g.txt'}}}"
+        config.write_text(CONFIG.format(url=server.url).replace("gpu: {enabled: false}", gpu))
+        assert main(["doctor", "--config", str(config)]) == 0
+    said = capsys.readouterr()
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ["vllm llama", "nvml"]
+    assert said.err == ""
 
 
 def test_a_server_that_is_not_there_is_trouble(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
