@@ -24,7 +24,7 @@ LAYERS = (
     {"sources", "probe", "exposition", "verdict", "lines", "events", "incidents", "notifications", "recorder"},
     {"series", "slo", "state"},
     {"telemetry", "worker", "systemd", "endpoint"},
-    {"clock", "redact"},
+    {"clock", "redact", "tally"},
     {"model", "errors", "units"},
     {"measures"},
     {"__init__"},

@@ -9,14 +9,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Collection, Iterable
 
-import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from vllm_vigil import __version__
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import Incident, Outcome, Point, Reading, Series, Snapshot, labels
-
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # `*_created` doubles every counter and tells Prometheus nothing
+from vllm_vigil.tally import Counter, Gauge
 
 
 class Telemetry:
@@ -24,7 +22,9 @@ class Telemetry:
 
     def __init__(self, clock: Clock) -> None:
         self.registry = CollectorRegistry()
+        self.families: list[Counter | Gauge] = []
         self._clock = clock
+        self._read_at: dict[tuple[str, str], float] = {}
         self._build = self._gauge(
             "vigil_build_info", "Version of vllm-vigil and of Python; always 1.", "version", "python"
         )
@@ -44,20 +44,18 @@ class Telemetry:
             "source",
             "server",
         )
-        self._reload = Gauge(
+        self._reload = self._gauge(
             "vigil_config_last_reload_successful",
             "Whether the configuration in force is the one in the file; 0 after a bad reload.",
-            registry=self.registry,
         )
         self._reload.set(1)
         self._declare_logs()
         self._events = self._counter("vigil_log_events_total", "Log records that a pattern recognised.", "event")
         self._open = self._gauge("vigil_incidents_open", "Incidents open now.", "rule", "severity")
         self._incidents = self._counter("vigil_incidents_total", "Incidents opened.", "rule")
-        self._state_writable = Gauge(
+        self._state_writable = self._gauge(
             "vigil_state_writable",
             "Whether state reaches the disk; 0 while it is kept in memory, because the disk is full or read-only.",
-            registry=self.registry,
         )
         self._state_writable.set(1)
         self._recordings = self._counter(
@@ -120,13 +118,18 @@ class Telemetry:
         self._up.labels(source, server).set(0)
 
     def source_read(self, reading: Reading) -> None:
-        """A source was asked; its age grows from the last good answer."""
+        """A source was asked; from its last good answer on it ages."""
         key = (reading.source, reading.server)
         self._up.labels(*key).set(0 if reading.error else 1)
         self._duration.labels(*key).set(reading.duration_seconds)
         if not reading.error:
-            at = reading.at
-            self._age.labels(*key).set_function(lambda: self._clock.monotonic() - at)
+            self._read_at[key] = reading.at
+
+    def time_passed(self) -> None:
+        """What was read is older than it was."""
+        now = self._clock.monotonic()
+        for key, at in self._read_at.items():
+            self._age.labels(*key).set(now - at)
 
     def source_unknown(self, source: str, server: str, families: int) -> None:
         """So many families of the source are in no table."""
@@ -136,6 +139,7 @@ class Telemetry:
         """A source is no longer configured: its facts go with it."""
         for gauge in (self._up, self._age, self._duration, self._unknown):
             gauge.remove_by_labels({"source": source, "server": server})
+        self._read_at.pop((source, server), None)
 
     def series_dropped(self, cause: str, count: int = 1) -> None:
         """Samples were left out on purpose."""
@@ -288,7 +292,9 @@ class Telemetry:
         return Snapshot(found)
 
     def _gauge(self, name: str, text: str, *label_names: str) -> Gauge:
-        return Gauge(name, text, label_names, registry=self.registry)
+        self.families.append(gauge := Gauge(name, text, label_names, registry=self.registry))
+        return gauge
 
     def _counter(self, name: str, text: str, *label_names: str) -> Counter:
-        return Counter(name, text, label_names, registry=self.registry)
+        self.families.append(counter := Counter(name, text, label_names, registry=self.registry))
+        return counter

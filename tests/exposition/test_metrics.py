@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from standins.scenes import series, small_snapshot, snapshot_of
 from vllm_vigil.exposition.lines import TYPES
-from vllm_vigil.exposition.metrics import Format, Metrics, choose, weight
+from vllm_vigil.exposition.metrics import Metrics, choose, weight
+from vllm_vigil.exposition.own import Format
 from vllm_vigil.model import Point, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS, spec_of
 from vllm_vigil.series.spec import Kind
@@ -30,7 +31,7 @@ PARSERS: dict[str, Callable[[str], Iterable[Metric]]] = {"": parse_text, OPENMET
 
 @pytest.fixture
 def metrics(telemetry: Telemetry) -> Metrics:
-    return Metrics(spec_of, telemetry.registry)
+    return Metrics(spec_of, telemetry.families)
 
 
 def every_series() -> Snapshot:
@@ -105,7 +106,7 @@ def test_the_snapshot_is_rendered_once_for_each_format(telemetry: Telemetry) -> 
         asked.append(name)
         return spec_of(name)
 
-    metrics = Metrics(counting, telemetry.registry)  # type: ignore[arg-type]  # what spec_of gives
+    metrics = Metrics(counting, telemetry.families)  # type: ignore[arg-type]  # what spec_of gives
     first, second = (snapshot_of(series("llm_requests_running", Point((), value))) for value in (1.0, 2.0))
     pages = [metrics.answer(snapshot, "", "").body for snapshot in (first, first, second, second)]
     metrics.answer(second, OPENMETRICS, "")

@@ -95,7 +95,7 @@ def featured_text() -> str:
     clock = CrankedClock(END)
     telemetry = Telemetry(clock)
     _tell_everything(telemetry)
-    text = Metrics(spec_of, telemetry.registry).answer(of("0.33.0", "V1").snapshot, "text/plain", "").body.decode()
+    text = Metrics(spec_of, telemetry.families).answer(of("0.33.0", "V1").snapshot, "text/plain", "").body.decode()
     text += "".join((MACHINES / f"{name}.metrics").read_text() for name in ("a100x8-mig", "plain", "h200"))
     known = {line.partition(" ")[0].partition("{")[0] for line in text.splitlines()}
     text += "".join(_from_the_row(spec) for spec in SPECS.values() if not _is_there(spec, known))

@@ -38,7 +38,7 @@ def listening(
     loops: list[tuple[asyncio.AbstractEventLoop, Listener]] = []
 
     async def serve() -> None:
-        metrics = Metrics(spec_of, Telemetry(RealClock()).registry)
+        metrics = Metrics(spec_of, Telemetry(RealClock()).families)
         listener = Listener(settings, web, Site(sidecar, metrics, settings, web, webhook), limits)
         listener.start()
         loops.append((asyncio.get_running_loop(), listener))

@@ -134,7 +134,7 @@ class Simulation:
         config = Recipe(directory / "vigil.yaml", Given("flag --{}"), {}).load().config
         self.store = Store.open(directory / "state")
         self._telemetry = Telemetry(self.clock)
-        self._metrics = Metrics(spec_of, self._telemetry.registry)
+        self._metrics = Metrics(spec_of, self._telemetry.families)
         self.round = self._runner.run(self._made(config))
         self._runner.run(self._first_look())
         return self

@@ -54,7 +54,7 @@ class Life:
         self._round = Round(config, store, clock, self._telemetry, self._pump(config), self._recorder)
         self.facts = Facts(self._round, loaded, clock, self.reload)
         settings = loaded.config.web
-        site = Site(self.facts, Metrics(spec_of, self._telemetry.registry), settings, web, Webhook(self.facts))
+        site = Site(self.facts, Metrics(spec_of, self._telemetry.families), settings, web, Webhook(self.facts))
         self.listener = Listener(settings, web, site)
 
     async def run(self) -> None:

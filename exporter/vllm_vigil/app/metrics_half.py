@@ -80,6 +80,7 @@ class MetricsHalf:
     def tick(self) -> None:
         """Turn what the sources last said into the snapshot, and judge it."""
         now = self._clock.monotonic()
+        self._telemetry.time_passed()
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
         snapshot = joined([*read, *(prober.snapshot() for prober in self._probers)])
         verdicts, wall = self._verdicts, self._clock.wall()

@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable
-from enum import Enum
-
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client import generate_latest as generate_text
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.registry import Collector
+from collections.abc import Callable, Sequence
 
 from vllm_vigil.exposition.answer import Answer
 from vllm_vigil.exposition.lines import Lines, Spec
+from vllm_vigil.exposition.own import Family, Format, Own
 from vllm_vigil.model import Snapshot
 
 
-class Format(Enum):
-    """The two formats that we speak; the value is the Content-Type."""
-
-    TEXT = "text/plain; version=0.0.4; charset=utf-8"
-    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-
 class Metrics:
-    """Renders what `/metrics` answers. `spec_of` finds a series' row by its name; `own` is the telemetry's registry."""
+    """Renders what `/metrics` answers. `spec_of` finds a series' row by its name; `own` is what telemetry counts."""
 
-    def __init__(self, spec_of: Callable[[str], Spec], own: CollectorRegistry) -> None:
+    def __init__(self, spec_of: Callable[[str], Spec], own: Sequence[Family]) -> None:
         self._lines = Lines(spec_of)
-        self._own = own
+        self._own = Own(own)
         self._snapshot: Snapshot | None = None
         self._kept: dict[tuple[Format, bool], bytes] = {}
 
@@ -54,36 +42,9 @@ class Metrics:
                 page = gzip.compress(self._page(snapshot, form, packed=False), compresslevel=1, mtime=0)
             else:
                 relayed = self._lines.write(snapshot.series.values(), openmetrics=form is Format.OPENMETRICS)
-                page = relayed.encode("utf-8", "replace") + render(self._own, form)
+                page = relayed.encode("utf-8", "replace") + self._own.write(form)
             self._kept[form, packed] = page
         return self._kept[form, packed]
-
-
-class _Families(Collector):
-    """Families that are at hand, in the shape that prometheus_client collects from."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Metric]:
-        return self._families
-
-
-def render(source: CollectorRegistry, form: Format) -> bytes:
-    """The bytes of a registry, by prometheus_client."""
-    generate = generate_text if form is Format.TEXT else generate_openmetrics
-    try:
-        return generate(source)
-    except UnicodeEncodeError:
-        return generate(_Families([_encodable(metric) for metric in source.collect()]))
-
-
-def _encodable(metric: Metric) -> Metric:
-    made = Metric(metric.name, metric.documentation, metric.type, metric.unit)
-    for sample in metric.samples:
-        clean = {name: value.encode("utf-8", "replace").decode() for name, value in sample.labels.items()}
-        made.add_sample(sample.name, clean, sample.value)
-    return made
 
 
 def choose(accept: str) -> Format:

@@ -1,0 +1,73 @@
+"""What the sidecar says of itself reads as prometheus_client would write it now, whatever was kept from before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from vllm_vigil.clock import CrankedClock
+from vllm_vigil.exposition.own import Format, Own
+from vllm_vigil.model import Outcome, Reading
+from vllm_vigil.telemetry import Telemetry
+
+
+def facts(telemetry: Telemetry, name: str, number: float) -> list[Callable[[], None]]:
+    """What can be told of a server, a file and a channel of that name."""
+    return [
+        lambda: telemetry.source_expected("vllm", name),
+        lambda: telemetry.source_read(Reading("vllm", name, 1.0, number)),
+        lambda: telemetry.source_read(Reading("vllm", name, 1.0, number, error="gone")),
+        lambda: telemetry.source_gone("vllm", name),
+        telemetry.time_passed,
+        lambda: telemetry.lines_read(name, "INFO", int(number)),
+        lambda: telemetry.log_lag(name, int(number), number),
+        lambda: telemetry.log_gone(name),
+        lambda: telemetry.events_known([name]),
+        lambda: telemetry.event_seen(name),
+        lambda: telemetry.incidents_open([]),
+        lambda: telemetry.channels_known([name]),
+        lambda: telemetry.attempted(name, Outcome.DELIVERED),
+        lambda: telemetry.channel_gone(name),
+        lambda: telemetry.state_writable(writable=number > 1),
+        lambda: telemetry.reloaded(successful=number > 1),
+    ]
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 15), st.sampled_from(["a", "b"]), st.floats(0, 1e9)), max_size=6)
+
+
+@given(st.lists(STEPS, min_size=1, max_size=4))
+def test_both_formats_read_as_if_nothing_had_been_kept(
+    rounds: list[list[tuple[int, str, float]]],
+) -> None:
+    """Page after page, byte by byte, with whatever facts were told between them."""
+    telemetry = Telemetry(CrankedClock())
+    own = Own(telemetry.families)
+    for steps in rounds:
+        for which, name, number in steps:
+            facts(telemetry, name, number)[which]()
+        assert generate_latest(telemetry.registry) == own.write(Format.TEXT)
+        openmetrics: bytes = generate_openmetrics(telemetry.registry)  # type: ignore[no-untyped-call]
+        assert openmetrics == own.write(Format.OPENMETRICS)
+
+
+def test_only_what_has_changed_is_rendered_again(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counter that moves costs the rendering of one family."""
+    own = Own(telemetry.families)
+    own.write(Format.TEXT)
+    rendered: list[str] = []
+
+    def listed(family: object) -> bytes:
+        rendered.append(str(family))
+        return b""
+
+    monkeypatch.setattr("vllm_vigil.exposition.own.generate_latest", listed)
+    telemetry.event_seen("engine_dead")
+    own.write(Format.TEXT)
+    own.write(Format.TEXT)
+    assert ["counter:vigil_log_events"] == rendered
