@@ -122,6 +122,29 @@ def test_a_page_of_the_same_shape_has_the_same_keys() -> None:
     assert (3.0, (("d", ()),)) == (second.values[0], third.keys)
 
 
+def test_a_comment_of_its_own_kind_does_not_change_the_shape() -> None:
+    """The Rust front end ends its pages so."""
+    parser = Parser()
+    first, second = (parser.parse(page)[0] for page in (b"a 1\n# EOF\n", b"a 2\n# EOF\n"))
+    assert first.keys is second.keys
+
+
+def test_a_line_that_lost_its_name_is_not_taken_for_a_number() -> None:
+    """On a page of a known shape it stands where a sample stood, and begins otherwise."""
+    agree(b'a{b="c"} 1\nd 2\n', b"NaN\nd 2\n")
+    agree(b"a 1\nbb 2\n", b"bb 1\na 2\n", b"5\nbb 2\n")
+
+
+def test_a_label_s_value_that_looks_like_a_bucket_is_none() -> None:
+    """Quotes that are missing are missed, though a line before had the same text on both sides of them."""
+    agree(b'a{x="q,le=",le=",le="} 1\na{x="q,le="ZZZ",le="} 1\n')
+
+
+def test_a_number_that_no_float_holds_is_refused_after_spaces_too() -> None:
+    """The page before had one space there, and this one has two."""
+    agree(b"a 1\n", b"a  " + b"9" * 400 + b"\n")
+
+
 def test_the_kind_and_help_of_families_are_told() -> None:
     """They are there for who passes families through."""
     page = b"# HELP a Some \\\\ help.\n# TYPE a gauge\na 1\n# TYPE b counter\n"
