@@ -11,10 +11,12 @@ Label values are other people's text: control and bidi characters are taken out 
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
 from vllm_vigil.model import Family, Labels, Samples
 from vllm_vigil.series.catalogue import SPECS
@@ -36,8 +38,7 @@ _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # a quoted UTF-8 name woul
 _ORDER = {row.spec.name: index for index, row in enumerate(VLLM_ROWS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One series: the points that it has, and what picks their values from those of the page.
 
     `plain` says that values go out as they come in.
@@ -64,6 +65,9 @@ class Plan:
 
 Members = dict[tuple[str, str], int]
 """The points of one label set, by suffix and `le`, and their places."""
+
+_ONE_NUMBER = {("", "")}
+"""The points of a label set that is no histogram's."""
 
 
 def plan(server: str, samples: Samples, budget: int, *, passthrough: bool) -> Plan:
@@ -107,6 +111,7 @@ class _Gathering:
         self._sets: dict[str, dict[Labels, Members]] = {}
         self._ours: dict[object, Labels] = {}
         self._dropped: Counter[str] = Counter()
+        self._unknown = {name for name, found in self._claims.items() if not found and not is_expected(name)}
         self._unclaimed = 0
 
     def add_all(self, keys: Sequence[tuple[str, Labels]]) -> None:
@@ -127,8 +132,7 @@ class _Gathering:
                 if members is not None and members.setdefault((suffix, le), place) != place:
                     duplicates += 1
         self._dropped["duplicate"] += duplicates
-        unclaimed = {name for name, found in self._claims.items() if not found and not is_expected(name)}
-        self._unclaimed = sum(name in unclaimed for name, _ in keys) if unclaimed else 0
+        self._unclaimed = sum([name in self._unknown for name, _ in keys]) if self._unknown else 0
 
     def _counts(self, claim: Claim) -> bool:
         return claim.age == self._newest[claim.row.spec.name]
@@ -178,12 +182,12 @@ class _Gathering:
                     budget = 0  # whoever comes later does not slip in because he is smaller
             if kept:
                 columns.append(self._column(series, kept))
-        unknown = {self._family_of(name)[0] for name, claims in self._claims.items() if not claims}
+        unknown = {self._family_of(name)[0] for name in self._unknown}
         return Plan(
             tuple(columns),
             dict(+self._dropped),
             self._unclaimed,
-            tuple(sorted(_printable(name) for name in unknown if not is_expected(name))),
+            tuple(sorted(map(_printable, unknown))),
         )
 
     def _ordered(self, series: str) -> Iterable[tuple[Labels, Members]]:
@@ -195,14 +199,21 @@ class _Gathering:
         labels: list[Labels] = []
         suffixes: list[str] = []
         for ours, members in kept:
-            at = sum([name < "le" for name, _ in ours])
-            before, after = ours[:at], ours[at:]
             places += members.values()
-            labels += [(*before, ("le", le), *after) if le else ours for _, le in members]
+            labels += _called(ours, members)
             suffixes += [suffix for suffix, _ in members]
         row = self._rows.get(series)
         plain = row is None or (row.least is None and not row.flipped)
         return Column(series, _picker(places), tuple(labels), tuple(suffixes), row, self._raw.get(series), plain)
+
+
+def _called(ours: Labels, members: Members) -> list[Labels]:
+    """The labels of each point of a label set."""
+    if members.keys() == _ONE_NUMBER:
+        return [ours]
+    at = bisect(ours, ("le", ""))
+    before, after = ours[:at], ours[at:]
+    return [(*before, ("le", le), *after) if le else ours for _, le in members]
 
 
 def _picker(places: list[int]) -> Callable[[Sequence[float]], tuple[float, ...]]:
@@ -221,9 +232,10 @@ def _newest(claims: Iterable[tuple[Claim, ...]]) -> dict[str, int]:
 
 
 def _without_le(pairs: Labels) -> tuple[Labels, str]:
-    for at, (name, value) in enumerate(pairs):
-        if name == "le":
-            return pairs[:at] + pairs[at + 1 :], _printable(value)
+    for pair in pairs:
+        if pair[0] == "le":
+            at = pairs.index(pair)
+            return pairs[:at] + pairs[at + 1 :], _printable(pair[1])
     return pairs, ""
 
 
