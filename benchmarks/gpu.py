@@ -23,14 +23,14 @@ LIMIT_MILLISECONDS = 2.0
 WATCHED_SECONDS = 15.0
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from standins.nvml import StandInNvml  # noqa: E402  # the stand-in lives with the tests
+from standins.nvml import StandInNvml, at_work  # noqa: E402  # the stand-in lives with the tests
 
 
 def measure(scratch: Path) -> Iterator[Figure]:
     """A minute or two of readings, then two programs side by side."""
     library = StandInNvml(scratch)
     library.build()
-    library.set(machine="h100x8")
+    library.set(at_work("h100x8"), machine="h100x8")
     done = subprocess.run(
         (sys.executable, "-m", "benchmarks.gpu"), env=_with(library), capture_output=True, text=True, check=True
     )

@@ -6,32 +6,41 @@
  *   gpu0 Field.140.3 77       nvmlDeviceGetFieldValues: field 140, scope 3
  *   gpu0/1 MemoryInfo ...     the MIG device 1 of GPU 0
  *   gpu0 PowerUsage !3        the call fails with this code
+ *   gpu0 PowerUsage ~627400   the last number is another at every sweep: it swings by up to 7
  *   gpu0 * !15                every call on GPU 0 does (15: lost)
  *   init !9                   nvmlInit fails; count !1 likewise
  *   hang 1                    calls on a device do not return while this stands there
  *   event.1 0 8 79            the first event: on GPU 0, of type 8 (XID), data 79; a set gives those that came after it
  *
  * A line overrules an earlier one. A call without a line is not supported (3), as on a real GPU that lacks it. The file
- * is looked at when NVML is begun, when GPUs are counted, and while a call waits, which is once a sweep: a lookup in
- * between costs some tens of nanoseconds, so that what is measured on top of it is the program under test.
+ * is looked at when NVML is begun, when GPUs are counted, which is once a sweep, and while a call waits: a lookup in
+ * between costs some tens of nanoseconds, so that what is measured on top of it is the program under test. For the same
+ * reason it is small in memory, and sleeps until the file changes where a driver sleeps until something happens.
  */
+#define _GNU_SOURCE
+#include <libgen.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef unsigned int uint;
 typedef unsigned long long ull;
 typedef long long sll;
 
-enum { NUMBERS = 16, SLOTS = 1 << 15, HOST = -1, ANY = -2, GPUS = 16 };
+enum { NUMBERS = 16, SLOTS = 1 << 13, HOST = -1, ANY = -2, GPUS = 16 };
 enum { OK = 0, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, TIMED_OUT = 10, WRONG_VERSION = 25 };
 
-struct fact { int used, scope, code, count; uint name, a, b; double number[NUMBERS]; char text[96]; };
+struct fact { int scope, code, count, moves; uint name, a, b; double number[NUMBERS]; char text[96]; };
 
-static struct fact *facts;
+static struct fact *facts;      /* as they came, one after the other; */
+static uint places[SLOTS];      /* and by their hash: 1 for the first, 0 for none */
+static uint known, room, sweep;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static struct stat seen;
 
@@ -41,14 +50,26 @@ static uint hash_of(const char *text) {
     return hash;
 }
 
-static struct fact *slot(int scope, uint name, uint a, uint b) {
+/* Where the number of a fact stands, or would. */
+static uint *place_of(int scope, uint name, uint a, uint b) {
     uint at = (name ^ (uint)scope * 2654435761u ^ a * 40503u ^ b * 2246822519u) % SLOTS;
-    while (facts[at].used) {
-        struct fact *here = &facts[at];
-        if (here->name == name && here->scope == scope && here->a == a && here->b == b) return here;
-        at = (at + 1) % SLOTS;
+    for (; places[at]; at = (at + 1) % SLOTS) {
+        struct fact *here = &facts[places[at] - 1];
+        if (here->name == name && here->scope == scope && here->a == a && here->b == b) break;
     }
-    return &facts[at];
+    return &places[at];
+}
+
+/* Room for a fact: that of the one which it overrules, or a new one. */
+static struct fact *place_for(int scope, uint name, uint a, uint b) {
+    uint *place = place_of(scope, name, a, b);
+    if (!*place) {
+        if (known == SLOTS / 2) abort();
+        if (known == room) facts = realloc(facts, (room = 2 * room + 64) * sizeof *facts);
+        *place = ++known;
+    }
+    facts[*place - 1] = (struct fact){.scope = scope, .name = name, .a = a, .b = b};
+    return &facts[*place - 1];
 }
 
 static int scope_of(const char *word) {
@@ -68,10 +89,9 @@ static void take(char *line) {
     if (a) *a++ = 0;
     if (b) *b++ = 0;
     uint first = a ? (uint)strtoul(a, NULL, 10) : 0, second = b ? (uint)strtoul(b, NULL, 10) : 0;
-    struct fact *fact = slot(scope, hash_of(word), first, second);
-    memset(fact, 0, sizeof *fact);
-    *fact = (struct fact){.used = 1, .scope = scope, .name = hash_of(word), .a = first, .b = second};
+    struct fact *fact = place_for(scope, hash_of(word), first, second);
     while (*rest == ' ') rest++;
+    if (*rest == '~') fact->moves = 1, rest++;
     if (*rest == '!') fact->code = atoi(rest + 1);
     snprintf(fact->text, sizeof fact->text, "%s", rest);
     for (char *end; fact->count < NUMBERS; rest = end, fact->count++) {
@@ -84,8 +104,8 @@ static void look(void) { /* with the guard held */
     struct stat now;
     if (stat(STATE, &now) || (facts && now.st_ino == seen.st_ino && now.st_mtim.tv_nsec == seen.st_mtim.tv_nsec)) return;
     seen = now;
-    if (!facts) facts = calloc(SLOTS, sizeof *facts);
-    else memset(facts, 0, SLOTS * sizeof *facts);
+    memset(places, 0, sizeof places);
+    known = 0;
     char line[512];
     FILE *file = fopen(STATE, "r");
     while (file && fgets(line, sizeof line, file)) line[strcspn(line, "\n")] = 0, take(line);
@@ -102,12 +122,12 @@ static int find(int scope, const char *name, uint a, uint b, struct fact *out) {
     uint hash = hash_of(name);
     pthread_mutex_lock(&guard);
     if (!facts) look();
-    struct fact *found = slot(scope, hash, a, b);
-    if (!found->used && scope >= 0 && scope < GPUS) found = slot(ANY, hash, a, b);
-    int used = found->used;
-    if (used) *out = *found;
+    uint found = *place_of(scope, hash, a, b);
+    if (!found && scope >= 0 && scope < GPUS) found = *place_of(ANY, hash, a, b);
+    if (found) *out = facts[found - 1];
+    if (found && out->moves && out->count) out->number[out->count - 1] += sweep % 8;
     pthread_mutex_unlock(&guard);
-    return used;
+    return found != 0;
 }
 
 /* Handles are the addresses of these. */
@@ -167,6 +187,7 @@ const char *nvmlErrorString(int code) { (void)code; return "an error of the stan
 int nvmlDeviceGetCount_v2(uint *count) {
     struct fact fact;
     refresh();
+    sweep++;
     if (!find(HOST, "count", 0, 0, &fact)) return *count = 1, OK;
     return *count = (uint)fact.number[0], fact.code;
 }
@@ -445,30 +466,43 @@ int nvmlDeviceGetGraphicsRunningProcesses_v3(void *device, uint *count, struct p
 
 struct event { void *device; ull type, data; uint gpu_instance, compute_instance; };
 ONE(nvmlDeviceGetSupportedEventTypes, "SupportedEventTypes", ull)
-struct set { int given; }; /* events that the set has given out, or that were there before it */
+struct set { int given, news; }; /* events given out, or that were there before it; tells that the file changes */
 static int events(void) {
     struct fact fact;
     int last = 0;
     while (find(HOST, "event", (uint)last + 1, 0, &fact)) last++;
     return last;
 }
-int nvmlEventSetCreate(struct set **out) { return *out = malloc(sizeof **out), (*out)->given = events(), OK; }
-int nvmlEventSetFree(struct set *set) { return free(set), OK; }
+int nvmlEventSetCreate(struct set **out) {
+    char path[] = STATE;
+    struct set *set = *out = malloc(sizeof *set);
+    *set = (struct set){events(), inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
+    inotify_add_watch(set->news, dirname(path), IN_MOVED_TO | IN_CLOSE_WRITE);
+    return OK;
+}
+int nvmlEventSetFree(struct set *set) { return close(set->news), free(set), OK; }
 int nvmlDeviceRegisterEvents(void *device, ull types, void *set) {
     struct fact fact;
     (void)types, (void)set;
     return ask(device, "SupportedEventTypes", 0, 0, &fact);
 }
+static sll now_in_milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 int nvmlEventSetWait_v2(struct set *set, struct event *out, uint milliseconds) {
     struct fact fact;
-    for (int waited = 0;; waited += 20) {
+    char news[4096];
+    for (sll left, ends = now_in_milliseconds() + milliseconds;;) {
+        while (read(set->news, news, sizeof news) > 0) continue;
         refresh();
         if (find(HOST, "wait", 0, 0, &fact) && fact.code) return fact.code;
         int there = events();
         if (set->given > there) set->given = there;
         if (set->given < there) break;
-        if (waited >= (int)milliseconds) return TIMED_OUT;
-        usleep(20000);  // a driver sleeps until there is something: look seldom
+        if ((left = ends - now_in_milliseconds()) <= 0) return TIMED_OUT;
+        poll(&(struct pollfd){.fd = set->news, .events = POLLIN}, 1, (int)left);
     }
     find(HOST, "event", (uint)++set->given, 0, &fact);
     *out = (struct event){&devices[(int)fact.number[0]], (ull)fact.number[1], (ull)fact.number[2], ~0u, ~0u};

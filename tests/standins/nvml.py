@@ -20,6 +20,16 @@ SOURCE = Path(__file__).with_name("nvml.c")
 MACHINES = Path(__file__).parents[1] / "data" / "nvml"
 NAME = "libnvidia-ml.so.1"
 
+MOVING = frozenset(
+    (
+        *("UtilizationRates", "MemoryInfo", "Temperature.0", "MarginTemperature", "PowerUsage"),
+        *("TotalEnergyConsumption", "ClockInfo.0", "ClockInfo.1", "PcieReplayCounter"),
+        *(f"Field.{field}" for field in (74, 82, 185, 186)),
+        *(f"Field.{field}.4294967295" for field in (138, 139, 140, 141)),
+    )
+)
+"""Facts whose numbers are others every second on a GPU at work, as are all activities."""
+
 
 class StandInNvml:
     """The library in a directory of its own. `set` replaces what the machine is like."""
@@ -55,6 +65,14 @@ class StandInNvml:
         new = self.state.with_suffix(".new")
         new.write_text(f"{recorded}{changed}\n")
         new.replace(self.state)
+
+
+def at_work(machine: str) -> str:
+    """Lines of change for this machine, with which its numbers move as those of GPUs at work do."""
+    lines = (line.split(" ", 2) for line in (MACHINES / f"{machine}.txt").read_text().splitlines())
+    facts = [words for words in lines if len(words) == 3 and words[0].startswith("gpu")]
+    moving = [words for words in facts if words[1] in MOVING or words[1].startswith("Gpm.")]
+    return "\n".join(f"{gpu} {fact} ~{numbers}" for gpu, fact, numbers in moving)
 
 
 @functools.cache
