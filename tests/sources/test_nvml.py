@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -184,6 +185,38 @@ def test_a_call_that_fails_now_is_asked_again(machine: StandInNvml) -> None:
         assert 700.0 == value(reading, "gpu_power_limit_watts", **FIRST)
         machine.set()
         assert 300.5 == value(await source.read(), "gpu_power_watts", **FIRST)
+
+    play(scene)
+
+
+def test_a_field_that_fails_now_is_asked_again(machine: StandInNvml) -> None:
+    """Also when it then says what it said before: what is the same is skipped, but not what was gone."""
+    machine.set("gpu0 Field.185 300500")
+
+    async def scene(source: Nvml, clock: CrankedClock) -> None:
+        for code, watts in (("", 300.5), ("!999", None), ("", 300.5)):
+            machine.set(f"gpu0 Field.185 {code or 300500}")
+            assert watts == value(await source.read(), "gpu_power_average_watts", **FIRST)
+            await clock.crank(1.0)
+
+    play(scene)
+
+
+def test_numbers_that_move_are_followed(machine: StandInNvml) -> None:
+    """Of calls, fields and activity, GPU by GPU."""
+    machine.set("count 2\ngpu* PowerUsage ~1000\ngpu* Field.185 ~1000\ngpu* Gpm.1 ~10\ngpu* GpmSupport 1")
+
+    async def scene(source: Nvml, clock: CrankedClock) -> None:
+        seen = []
+        await source.read()
+        for _ in range(3):
+            await clock.crank(1.0)
+            reading = await source.read()
+            names = ("gpu_power_watts", "gpu_power_average_watts")
+            numbers = [value(reading, name, **SECOND) for name in names]
+            seen.append((*numbers, value(reading, "gpu_activity_ratio", **SECOND, part="graphics")))
+        for one, two in itertools.pairwise(seen):
+            assert all(before != after for before, after in zip(one, two, strict=True))
 
     play(scene)
 

@@ -30,9 +30,9 @@ from vllm_vigil.clock import Clock
 from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.series.gpu import GpuRow
-from vllm_vigil.sources.gpu_processes import GpuProcesses, list_processes
+from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.nvml_board import Board
-from vllm_vigil.sources.nvml_columns import Column, Stitched
+from vllm_vigil.sources.nvml_columns import Stitched
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
 from vllm_vigil.sources.nvml_played import PlayedNvml
 from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
@@ -198,16 +198,13 @@ class _Driver:
 
     def _ask_all(self) -> _Sweep:
         now = self._clock.monotonic()
-        columns: list[Column] = []
         answered: dict[str, Gpu] = {}
         silent: dict[int, str] = {}
-        processes: list[GpuProcesses] = []
         for index in range(self._nvml.nvmlDeviceGetCount()):
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
                 gpu = Gpu(handle, index, self._nvml.nvmlDeviceGetUUID(handle))
-                columns.append(self._read(gpu, now))
-                processes.append(list_processes(self._nvml, handle, str(index), gpu.uuid))
+                self._board_of(gpu).read(now)
                 answered[gpu.uuid] = gpu
             except self._nvml.NVMLError as error:
                 if error.value in ENDED:
@@ -221,18 +218,19 @@ class _Driver:
         if lost := [f"GPU {index} ({uuid})" for uuid, index in self._known.items() if uuid not in answered]:
             facts["lost"] = ", ".join(lost)
         if answered:
-            all_ = self._all.stitch(columns)
-            return _Sweep(Samples(all_.keys, all_.values), facts, processes=tuple(processes))
+            boards = [self._boards[uuid] for uuid in answered]
+            all_ = self._all.stitch([board.sheet for board in boards])
+            return _Sweep(Samples(all_.keys, all_.values), facts, processes=tuple(board.processes for board in boards))
         troubles = "; ".join(f"{gpu}: {why}" for gpu, why in self._missing.items())
         return _Sweep(facts=facts, error=f"no GPU answers: {troubles or 'the driver shows none'}")
 
-    def _read(self, gpu: Gpu, now: float) -> Column:
+    def _board_of(self, gpu: Gpu) -> Board:
         board = self._boards.get(gpu.uuid)
         if board is None or board.index != gpu.index:
             board = self._boards[gpu.uuid] = Board(
                 self._nvml, gpu.handle, gpu.index, gpu.uuid, self._options, self._told
             )
-        return board.read(now)
+        return board
 
     def _watch_for_xids(self, answered: Mapping[str, Gpu]) -> None:
         if self._watch_due:

@@ -104,5 +104,5 @@ class MigDevices:
         if gi not in self._activities:
             self._activities[gi] = Activity.found(self._nvml, self._parent, ROWS, gi)
         activity = self._activities[gi]
-        for row, value in activity.read(now) if activity else ():
+        for row, value in zip(*activity.read(now), strict=True) if activity else ():
             yield Sample(row.spec.name, labels(**self._gpu, gi=str(gi), **dict(row.labels)), value)

@@ -62,6 +62,7 @@ class PlayedNvml:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._facts: dict[tuple[str, str], str] = {}
+        self._sampled: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         """A call on a GPU by its name; of the rest only what is no call, for nothing here may reach a driver."""
@@ -102,41 +103,43 @@ class PlayedNvml:
 
     # --- fields, activity, processes
 
-    def nvmlDeviceGetFieldValues(self, gpu: Any, wanted: Sequence[int | tuple[int, int]]) -> Any:  # noqa: N802
-        """The structures of the fields, each with a number or an error of its own."""
+    @property
+    def nvmlLib(self) -> Any:  # noqa: N802
+        """The library, in which only the call for fields is made without pynvml."""
+        return SimpleNamespace(nvmlDeviceGetFieldValues=self._field_values)
+
+    def _field_values(self, gpu: Any, count: int, structures: Any) -> int:
+        """Write each field's number or error behind its question."""
         self._words(gpu, "FieldValues", "0")
-        keys = [key if isinstance(key, tuple) else (key, 0) for key in wanted]
-        answers = ((ctypes.c_char * FIELD.size) * len(keys))()
-        for answer, (field, scope) in zip(answers, keys, strict=True):
+        for start in range(0, count * FIELD.size, FIELD.size):
+            field, scope, *_ = FIELD.unpack_from(structures, start)
             found = self._of(gpu, f"Field.{field}.{scope}" if scope else f"Field.{field}")
             code = self._binding.NVML_ERROR_NOT_SUPPORTED if found is None else _code(found)
             number = 0.0 if found is None or code else float(found)
-            answer[:] = FIELD.pack(field, scope, 0, 0, 0, code, number)
-        return answers
+            FIELD.pack_into(structures, start, field, scope, 0, 0, 0, code, number)
+        return 0
 
     def nvmlGpmQueryDeviceSupport(self, gpu: Any) -> Any:  # noqa: N802
         """Whether the GPU has the activity monitor."""
         return SimpleNamespace(isSupportedDevice=int(self._words(gpu, "GpmSupport", "0")[0]))
 
-    def c_nvmlGpmMetricsGet_t(self) -> Any:  # noqa: N802
-        """A request for metrics."""
-        return SimpleNamespace(metrics=[SimpleNamespace(metricId=0, value=0.0, nvmlReturn=0) for _ in range(98)])
-
     def nvmlGpmSampleAlloc(self) -> Any:  # noqa: N802
-        """A sample: it only remembers its GPU."""
-        return SimpleNamespace(gpu=None)
+        """A sample: an address, by which its GPU is remembered."""
+        self._sampled.append(None)
+        return ctypes.cast(len(self._sampled), self._binding.c_nvmlGpmSample_t)
 
     def nvmlGpmSampleFree(self, sample: Any) -> None:  # noqa: N802
         """Nothing is held."""
 
     def nvmlGpmSampleGet(self, gpu: Any, sample: Any) -> None:  # noqa: N802
         """Take a sample of a GPU."""
-        sample.gpu = gpu
+        self._sampled[_address(sample) - 1] = gpu
 
     def nvmlGpmMetricsGet(self, request: Any) -> None:  # noqa: N802
         """What stands in the file for the GPU of the newer sample."""
+        gpu = self._sampled[_address(request.sample2) - 1]
         for metric in request.metrics[: request.numMetrics]:
-            found = self._of(request.sample2.gpu, f"Gpm.{metric.metricId}")
+            found = self._of(gpu, f"Gpm.{metric.metricId}")
             metric.nvmlReturn = self._binding.NVML_ERROR_NOT_SUPPORTED if found is None else 0
             metric.value = 0.0 if found is None else float(found)
 
@@ -227,6 +230,10 @@ class PlayedNvml:
                 self._seen = (found.st_ino, found.st_mtime_ns)
         except OSError as error:
             raise self._binding.NVMLError(self._binding.NVML_ERROR_LIBRARY_NOT_FOUND) from error
+
+
+def _address(pointer: Any) -> int:
+    return ctypes.cast(pointer, ctypes.c_void_p).value or 0
 
 
 def _facts(lines: Iterable[str]) -> Iterable[tuple[tuple[str, str], str]]:
