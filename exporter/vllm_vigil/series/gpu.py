@@ -6,7 +6,9 @@ NVML's activity monitor (Hopper and later), worked out between two samples. What
 remembered by `sources/nvml_board.py`, row by row, so that one value never takes another with it.
 
 A read also says how often: what changes by itself at every reading, counters and rare states every 10 s, what only an
-administrator changes every 60 s. The help says so, because it is the age that a number may have.
+administrator changes every 60 s. So is what the driver has to ask of the GPU's own processor, which costs it up to 3 ms
+of CPU (measured on an H100; most other calls take microseconds): energy and thermal margin every 10 s, violations and
+PCIe errors every 60 s. The help says so, because it is the age that a number may have.
 
 Every series carries `gpu` and `uuid`: after a GPU has fallen off the bus the indexes of the others move up, and a
 counter that changes its board would look like a reset. Throttle reasons leave out "idle", which slows nothing down.
@@ -15,6 +17,7 @@ counter that changes its board would look like a reset. Throttle reasons leave o
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -393,6 +396,7 @@ _MARGIN = _gauge(
     "gpu_temperature_margin_celsius",
     "celsius",
     "Degrees left until the GPU slows down to stay cool (nvmlDeviceGetMarginTemperature; Ada, Hopper and later).",
+    every=OFTEN,
 )
 _MARGIN_THRESHOLD = _gauge(
     "gpu_temperature_margin_threshold_celsius",
@@ -423,7 +427,7 @@ HEAT = (
         labels=labels(sensor="gpu"),
     ),
     GpuRow(_TEMPERATURE, Field(82), labels=labels(sensor="memory")),
-    GpuRow(_MARGIN, Ask(lambda nvml, gpu: nvml.nvmlDeviceGetMarginTemperature(gpu))),
+    GpuRow(_MARGIN, Ask(lambda nvml, gpu: nvml.nvmlDeviceGetMarginTemperature(gpu), OFTEN)),
     _threshold("shutdown", 0),
     _threshold("slowdown", 1),
     _threshold("memory_max", 2),
@@ -537,8 +541,9 @@ POWER = (
             "gpu_energy_joules_total",
             "joules",
             "Energy used since the driver was loaded (nvmlDeviceGetTotalEnergyConsumption).",
+            every=OFTEN,
         ),
-        Ask(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)),
+        Ask(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu), OFTEN),
         lambda millijoules: millijoules / 1000,
     ),
 )
@@ -588,13 +593,14 @@ _THROTTLED = _counter(
     "Time for which a reason has held the clocks down since the driver was loaded (nvmlDeviceGetFieldValues, fields "
     "74, 76, 269 to 271).",
     "reason",
+    every=OFTEN,
 )
 _VIOLATED = _counter(
     "gpu_violation_seconds_total",
     "seconds",
     "Time for which a policy has kept the GPU below the clocks that it could have (nvmlDeviceGetViolationStatus).",
     "policy",
-    every=OFTEN,
+    every=RARELY,
 )
 POLICIES = (
     ("power", 0),
@@ -610,7 +616,7 @@ POLICIES = (
 
 
 def _violation(policy: str, number: int) -> GpuRow:
-    ask = Ask(lambda nvml, gpu: nvml.nvmlDeviceGetViolationStatus(gpu, number).violationTime, OFTEN)
+    ask = Ask(lambda nvml, gpu: nvml.nvmlDeviceGetViolationStatus(gpu, number).violationTime, RARELY)
     return GpuRow(_VIOLATED, ask, lambda nanoseconds: nanoseconds / 1e9, labels(policy=policy))
 
 
@@ -645,7 +651,7 @@ SPEED = (
         _reasons,
     ),
     *(
-        GpuRow(_THROTTLED, Field(field), labels=labels(reason=reason), per=1e9)
+        GpuRow(_THROTTLED, Field(field, OFTEN), labels=labels(reason=reason), per=1e9)
         for reason, field in (
             ("sw_power_cap", 74),
             ("sync_boost", 76),
@@ -894,7 +900,7 @@ _PCIE_ERRORS = _counter(
     "",
     "PCIe errors by kind (nvmlDeviceGetFieldValues, fields 173 to 183); Hopper and later.",
     "error",
-    every=OFTEN,
+    every=RARELY,
 )
 _PCIE_TRAFFIC = _gauge(
     "gpu_pcie_throughput_bytes_per_second",
@@ -954,7 +960,7 @@ PCIE = (
         Ask(lambda nvml, gpu: nvml.nvmlDeviceGetPcieReplayCounter(gpu), OFTEN),
     ),
     *(
-        GpuRow(_PCIE_ERRORS, Field(field, OFTEN), labels=labels(error=error))
+        GpuRow(_PCIE_ERRORS, Field(field, RARELY), labels=labels(error=error))
         for error, field in (
             ("correctable", 173),
             ("naks_received", 174),
@@ -985,12 +991,18 @@ PCIE = (
 # --- NVLink
 
 
+@functools.cache
+def link_label(link: int) -> Labels:
+    """How a link is called."""
+    return labels(link=str(link))
+
+
 def _links(nvml: Any, gpu: Any) -> list[tuple[Labels, float]]:
     """The state of every link; a link that the GPU does not have ends the list."""
     states: list[tuple[Labels, float]] = []
     for link in range(nvml.NVML_NVLINK_MAX_LINKS):
         try:
-            states.append((labels(link=str(link)), float(nvml.nvmlDeviceGetNvLinkState(gpu, link))))
+            states.append((link_label(link), float(nvml.nvmlDeviceGetNvLinkState(gpu, link))))
         except (nvml.NVMLError_NotSupported, nvml.NVMLError_InvalidArgument):
             break
     if not states:

@@ -87,7 +87,8 @@ HOST_SPECS: tuple[Spec, ...] = (
         "gpu_process_memory_bytes",
         Kind.GAUGE,
         "bytes",
-        "GPU memory by who holds it (NVML's process lists, /proc); `command` names foreign programs only.",
+        "GPU memory by who holds it (NVML's process lists, asked every 5 s, and /proc); `command` names only "
+        "foreign programs.",
         (*GPU, *PART, "command"),
     ),
     Spec(

@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Self
 
-from vllm_vigil.model import Labels, labels
-from vllm_vigil.series.gpu import GPU_ROWS, Ask, Field, GpuRow
+from vllm_vigil.model import Labels
+from vllm_vigil.series.gpu import GPU_ROWS, Ask, Field, GpuRow, link_label
 from vllm_vigil.sources.nvml_columns import Column, Sheet
 from vllm_vigil.sources.nvml_fields import Fields
 
@@ -104,7 +104,7 @@ def _fields(links: int) -> tuple[tuple[float, tuple[Entry, ...]], ...]:
             continue
         entries = fields.setdefault(read.every_seconds, [])
         if read.per_link:
-            entries += [((read.id, link), row, labels(link=str(link))) for link in range(links)]
+            entries += [((read.id, link), row, link_label(link)) for link in range(links)]
         else:
             entries.append(((read.id, read.scope), row, ()))
     return tuple((every_seconds, tuple(entries)) for every_seconds, entries in fields.items())
