@@ -10,7 +10,9 @@ from pathlib import Path
 
 from vllm_vigil.app.rhythm import DEAF_SECONDS, PACE_SECONDS, QUICK_SECONDS, SLOW_SECONDS, Rhythm
 from vllm_vigil.clock import CrankedClock, settle
+from vllm_vigil.lines.news import Key, News
 from vllm_vigil.lines.reader import Batch
+from vllm_vigil.lines.roll import Followed
 from vllm_vigil.model import Line
 
 NOTHING = Batch((), more=False)
@@ -39,6 +41,16 @@ async def rests(rhythm: Rhythm, clock: CrankedClock, batch: Batch, seconds: floa
     assert resting.done()
 
 
+def files_in(directory: Path, count: int) -> dict[Key, str]:
+    """So many files to listen to."""
+    files = {}
+    for number in range(count):
+        path = directory / f"{number}.log"
+        path.touch()
+        files[path.stat().st_dev, path.stat().st_ino] = str(path)
+    return files
+
+
 def test_the_timer_is_slow_while_wake_ups_come_and_quick_while_something_is_held(clock: CrankedClock) -> None:
     """A record that is not complete yet is completed by time."""
 
@@ -51,27 +63,58 @@ def test_the_timer_is_slow_while_wake_ups_come_and_quick_while_something_is_held
     asyncio.run(scene())
 
 
-def test_what_the_timer_finds_without_a_wake_up_makes_it_quick_for_a_minute(clock: CrankedClock) -> None:
+def test_a_file_that_grows_unheard_makes_the_timer_quick_for_all_of_its_device(
+    clock: CrankedClock, tmp_path: Path
+) -> None:
     """As on a network file system that another machine writes to."""
+    files = files_in(tmp_path, 3)
+    grown = frozenset([*files][:1])
 
     async def scene() -> None:
         async with at_work(clock) as rhythm:
-            await rests(rhythm, clock, NOTHING, SLOW_SECONDS)
-            await rests(rhythm, clock, SOMETHING, PACE_SECONDS + QUICK_SECONDS)
+            rhythm.listen(Batch((), more=False, files=files))
+            assert News(everything=False) == rhythm.listen(Batch((), more=False, files=files))
+            news = rhythm.listen(Batch((), more=False, files=files, grown=grown))
+            assert News(everything=False, files=frozenset(files)) == news
             await rests(rhythm, clock, NOTHING, QUICK_SECONDS)
             await clock.crank(DEAF_SECONDS)
+            assert News(everything=True) == rhythm.listen(Batch((), more=False, files=files))
             await rests(rhythm, clock, NOTHING, SLOW_SECONDS)
 
     asyncio.run(scene())
 
 
-def test_a_file_that_cannot_be_listened_to_makes_the_timer_quick(clock: CrankedClock) -> None:
-    """The kernel gave no watch."""
+def test_everything_is_looked_at_every_second_and_less_often_the_more_there_is(clock: CrankedClock) -> None:
+    """A thousand quiet files cost no more than a hundred; what happens to a name is looked at at once."""
+    few, many = (
+        Batch((), more=False, followed=(Followed("vllm.log", "llama", readable=True, lag_bytes=0),) * count)
+        for count in (100, 1000)
+    )
 
     async def scene() -> None:
         async with at_work(clock) as rhythm:
-            rhythm.listen(Batch((), more=False, files={(0, 0): 1_000_000}))
-            await rests(rhythm, clock, NOTHING, QUICK_SECONDS)
+            assert rhythm.listen(few).everything
+            await clock.crank(SLOW_SECONDS)
+            assert rhythm.listen(few).everything
+            await clock.crank(9 * SLOW_SECONDS)
+            assert not rhythm.listen(many).everything
+            rhythm.wake()
+            assert rhythm.listen(many).everything
+            await clock.crank(10 * SLOW_SECONDS)
+            assert rhythm.listen(many).everything
+
+    asyncio.run(scene())
+
+
+def test_a_file_that_cannot_be_listened_to_makes_the_timer_quick(clock: CrankedClock) -> None:
+    """The kernel gave no watch; it is looked at every time."""
+    batch = Batch((), more=False, files={(0, 0): "/missing"})
+
+    async def scene() -> None:
+        async with at_work(clock) as rhythm:
+            for _ in range(2):
+                assert {(0, 0)} == rhythm.listen(batch).files
+                await rests(rhythm, clock, NOTHING, QUICK_SECONDS)
 
     asyncio.run(scene())
 
@@ -80,10 +123,8 @@ def test_a_write_ends_the_rest_at_once_and_after_a_read_only_when_its_pace_is_ov
     clock: CrankedClock, tmp_path: Path
 ) -> None:
     """A lone line waits for nothing; of a busy log a stretch is read at a time."""
-    log = tmp_path / "vllm.log"
-    log.touch()
-    descriptor = os.open(log, os.O_RDONLY)
-    files = {(os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino): descriptor}
+    files = files_in(tmp_path, 1)
+    log = tmp_path / "0.log"
 
     async def scene() -> None:
         async with at_work(clock) as rhythm:
@@ -97,7 +138,6 @@ def test_a_write_ends_the_rest_at_once_and_after_a_read_only_when_its_pace_is_ov
             await rests(rhythm, clock, SOMETHING, PACE_SECONDS)
 
     asyncio.run(scene())
-    os.close(descriptor)
 
 
 def test_a_pipe_that_has_something_ends_the_rest(clock: CrankedClock) -> None:

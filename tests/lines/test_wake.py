@@ -153,7 +153,7 @@ class Files:
     paths: list[Path]
     wakes: int = 0
     heard: asyncio.Event = field(default_factory=asyncio.Event)
-    open: dict[tuple[int, int], int] = field(default_factory=dict)
+    open: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def wake(self) -> None:
         """Count it."""
@@ -183,15 +183,15 @@ async def listening(directory: Path, count: int) -> AsyncIterator[tuple[Files, W
         path.touch()
         descriptor = os.open(path, os.O_RDONLY)
         status = os.fstat(descriptor)
-        files.open[status.st_dev, status.st_ino] = descriptor
+        files.open[status.st_dev, status.st_ino] = f"/proc/self/fd/{descriptor}"
     writes = Writes(files.wake)
     writes.start()
     try:
         yield files, writes
     finally:
         writes.stop()
-        for descriptor in files.open.values():
-            os.close(descriptor)
+        for listened in files.open.values():
+            os.close(int(Path(listened).name))
 
 
 def test_a_hundred_writes_wake_once_until_we_listen_again(tmp_path: Path) -> None:
@@ -199,15 +199,33 @@ def test_a_hundred_writes_wake_once_until_we_listen_again(tmp_path: Path) -> Non
 
     async def scene() -> None:
         async with listening(tmp_path, 2) as (files, writes):
-            assert writes.listen(files.open)
+            assert not writes.listen(files.open).unheard
             files.write(0, times=100)
             assert 1 == await files.woken()
             files.write(0, times=100)
             files.write(1)
             assert 2 == await files.woken()
-            assert writes.listen(files.open)
+            assert not writes.listen(files.open).unheard
             files.write(0)
             assert 3 == await files.woken()
+
+    asyncio.run(scene())
+
+
+def test_what_was_written_to_or_renamed_or_is_new_is_stirred_and_what_grows_unheard_is_untold(tmp_path: Path) -> None:
+    """So that the others need not be looked at; a file that is listened to only since the last call may have grown."""
+
+    async def scene() -> None:
+        async with listening(tmp_path, 4) as (files, writes):
+            written, renamed, chmodded, quiet = files.open
+            assert files.open.keys() == writes.listen(files.open).stirred
+            assert (frozenset(), frozenset(), frozenset()) == writes.listen(files.open, {quiet})
+            files.write(0)
+            files.paths[1].rename(tmp_path / "1.log.1")
+            files.paths[2].chmod(0o600)
+            heard = writes.listen(files.open, {written, quiet})
+            assert heard.stirred == {written, renamed, chmodded}
+            assert heard.untold == {quiet}
 
     asyncio.run(scene())
 
@@ -260,10 +278,10 @@ def test_when_the_kernel_s_queue_overflows_every_file_is_heard_again(tmp_path: P
 
     async def scene() -> None:
         async with listening(tmp_path, room // 2 + 100) as (files, writes):
-            assert writes.listen(files.open)
+            assert not writes.listen(files.open).unheard
             files.write(*range(len(files.paths)))  # two events each: written to, and listened to no longer
             await files.woken()
-            assert writes.listen(files.open)
+            assert not writes.listen(files.open).unheard
             for index in (0, -1):
                 wakes = files.wakes
                 files.write(index)
@@ -280,8 +298,8 @@ from vllm_vigil.lines.wake import Writes
 async def scene():
     writes = Writes(lambda: None)
     writes.start()
-    files = {(0, number): os.open(sys.argv[1], os.O_RDONLY) for number in range(3)}
-    heard = [writes.listen(files), writes.listen(files), writes.listen({})]
+    files = {(0, number): sys.argv[1] for number in range(3)}
+    heard = [len(writes.listen(each).unheard) for each in (files, files, {})]
     writes.stop()
     return heard
 
@@ -301,7 +319,7 @@ def test_with_the_watches_exhausted_there_is_one_warning_and_the_timer_reads(tmp
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", *ours]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     heard, told = json.loads(done.stdout)
-    assert [False, False, True] == heard
+    assert [3, 3, 0] == heard
     assert 1 == len(told)
     assert "fs.inotify.max_user_watches" in told[0]
 
@@ -312,19 +330,19 @@ def test_without_a_descriptor_for_inotify_there_is_one_warning_and_nothing_is_he
     sink = logger.add(lambda message: told.append(str(message)), level="WARNING", format="{message}")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    async def scene() -> list[bool]:
+    async def scene() -> list[int]:
         writes = Writes(lambda: None)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
             writes.start()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        heard = [writes.listen({(0, 0): 0}), writes.listen({})]
+        heard = [len(writes.listen(each).unheard) for each in ({(0, 0): "vllm.log"}, {})]
         writes.stop()
         return heard
 
     try:
-        assert [False, True] == asyncio.run(scene())
+        assert [1, 0] == asyncio.run(scene())
     finally:
         logger.remove(sink)
     assert 1 == len(told)

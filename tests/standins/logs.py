@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.backlog import Stamp
-from vllm_vigil.lines.outset import Place
+from vllm_vigil.lines.mark import Place
 from vllm_vigil.lines.reader import Batch, Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.sift import Sieve
@@ -30,6 +30,7 @@ class Logs:
         self.stored: dict[str, str] = {}
         self.stamp: Stamp = lambda _data, _now: None
         self.sieve: Callable[[], Sieve | None] = lambda: None
+        self.kind: type[Reader] = Reader
         self.settings: Mapping[str, tuple[LogSettings, ...]] = {
             "llama": tuple(LogSettings(str(directory / name)) for name in names or ("vllm.log",))
         }
@@ -77,7 +78,7 @@ class Logs:
         return self.number("vigil_log_lost_bytes_total", cause=cause)
 
     def _new(self) -> Reader:
-        return Reader(self.settings, self.stored, self.telemetry, self.clock, stamp=self.stamp, sieve=self.sieve)
+        return self.kind(self.settings, self.stored, self.telemetry, self.clock, stamp=self.stamp, sieve=self.sieve)
 
 
 def lines_of(batch: Batch) -> list[Line]:

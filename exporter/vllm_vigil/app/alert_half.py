@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from loguru import logger
 
@@ -20,7 +21,9 @@ from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.alertmanager import Alert
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.told import Taken, Told
-from vllm_vigil.lines.reader import Batch, Followed, Reader
+from vllm_vigil.lines.news import LOOK, News
+from vllm_vigil.lines.reader import Batch, Reader
+from vllm_vigil.lines.roll import Followed
 from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.state.store import Store
@@ -121,17 +124,17 @@ class AlertHalf:
         try:
             await self.step()
             while not self._parts.reader.blind:
-                self._rhythm.listen(self._batch)
-                if not await self.step():
+                news = self._rhythm.listen(self._batch)
+                if not await self.step(news):
                     await self._rhythm.rest(self._batch, soon=bool(self._parts.joiner.held()))
         finally:
             self._rhythm.stop()
 
-    async def step(self, *, last: bool = False) -> bool:
+    async def step(self, news: News = LOOK, *, last: bool = False) -> bool:
         """Read once and bring what was read to its end; tell whether more is waiting. `last` completes all records."""
         if self._saving is not None:
             await self._keep()  # begun by a step that was cancelled
-        batch = await self._read()
+        batch = await self._read(news)
         self.begun = True
         if batch is None:
             return False
@@ -190,14 +193,17 @@ class AlertHalf:
             pass
         self._parts.reader.close()
 
-    async def _read(self) -> Batch | None:
+    async def _read(self, news: News) -> Batch | None:
         """What the files hold; None while the disk does not answer, which is said once.
 
         The call is not given up: what it hands out is handed out once. A step that is cancelled meanwhile leaves it
         to the next.
         """
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.read(READ_BYTES), math.inf))
+        if self._reading is not None:
+            self._rhythm.wake()  # what was told meanwhile is not in it
+        else:
+            read = partial(self._parts.reader.read, READ_BYTES, news)
+            self._reading = asyncio.ensure_future(self._disk.run(read, math.inf))
         done, _ = await asyncio.wait({self._reading}, timeout=DISK_SECONDS)
         if not done:
             self._tell_stuck(stuck=True)

@@ -1,21 +1,25 @@
-"""When the logs are read next: at once when a quiet one is written to, in any case when the timer says so.
+"""When the logs are read next, and which of them: at once one that is written to, and each when the timer says so.
 
-The timer is the truth and a wake-up only shortens it, so it may be slow while wake-ups come. Where the kernel gives
-none, or gives none for what the timer then finds (a file written from another machine), it is quick. After a read that
-found something nothing is read for a while: 10,000 writes a second are then 16 reads.
+The timer is the truth and a wake-up only shortens it, so it may be slow while wake-ups come; slower the more files it
+has to look at, so that a crowd of quiet ones costs no more than a hundred. Where the kernel tells of no writes, or not
+of those that the timer then finds (to a file system that another machine writes to), it is quick for such files. After
+a read that found something nothing is read for a while: 10,000 writes a second are then 16 reads.
 """
 
 from __future__ import annotations
 
 from vllm_vigil.clock import Clock, Waker
+from vllm_vigil.lines.news import Key, News
 from vllm_vigil.lines.reader import Batch
 from vllm_vigil.lines.wake import Pipes, Writes
 
 PACE_SECONDS = 0.06
 QUICK_SECONDS = 0.2
 SLOW_SECONDS = 1.0
-DEAF_SECONDS = 60.0
-"""For so long after the timer found what no wake-up had told, the timer is quick."""
+SWEEP_SECONDS = 0.01
+"""For each followed path: so long after the last one everything is looked at, if that is more than `SLOW_SECONDS`."""
+DEAF_SECONDS = 600.0
+"""For so long after a file grew and nothing was told, nothing is thought to be told of any file of its device."""
 
 
 class Rhythm:
@@ -26,9 +30,10 @@ class Rhythm:
         self._waker = Waker(clock)
         self._writes = Writes(self._waker.wake)
         self._pipes = Pipes(self._waker.wake)
-        self._hears = True
-        self._woken = True
-        self._deaf_until = 0.0
+        self._unheard: frozenset[Key] = frozenset()
+        self._deaf_until: dict[int, float] = {}  # device -> when it is believed again
+        self._everything = True
+        self._swept_at = 0.0
 
     def start(self) -> None:
         """Begin to listen, on the running loop."""
@@ -40,21 +45,30 @@ class Rhythm:
         self._writes.stop()
 
     def wake(self) -> None:
-        """End the current or the next rest."""
+        """Something has happened to a name: end the current or the next rest, and look at everything."""
+        self._everything = True
         self._waker.wake()
 
-    def listen(self, batch: Batch) -> None:
-        """From now on, before the next read, hear of writes to what was open after the last one."""
-        self._hears = self._writes.listen(batch.files)
+    def listen(self, batch: Batch) -> News:
+        """From now on, before the next read, hear of writes to what was open after the last one; what to look at."""
+        now = self._clock.monotonic()
+        heard = self._writes.listen(batch.files, batch.grown)
+        self._deaf_until |= {device: now + DEAF_SECONDS for device, _ in heard.untold}
+        deaf = {device for device, until in self._deaf_until.items() if now < until}
+        self._unheard = heard.unheard | ({key for key in batch.files if key[0] in deaf} if deaf else set())
+        if now - self._swept_at >= max(SLOW_SECONDS, SWEEP_SECONDS * len(batch.followed)):
+            self._everything = True
+        everything, self._everything = self._everything, False
+        self._swept_at = now if everything else self._swept_at
+        return News(everything, heard.stirred | self._unheard)
 
     async def rest(self, batch: Batch, *, soon: bool) -> None:
         """Return when it is time to read again after a batch; `soon` that something is waited for in it."""
         if batch.lines:
-            self._deaf_until = self._deaf_until if self._woken else self._clock.monotonic() + DEAF_SECONDS
             await self._clock.sleep(PACE_SECONDS)
-        quick = soon or not self._hears or self._clock.monotonic() < self._deaf_until
+        quick = soon or self._unheard
         self._pipes.listen(batch.pipes)
         try:
-            self._woken = await self._waker.wait(QUICK_SECONDS if quick else SLOW_SECONDS)
+            await self._waker.wait(QUICK_SECONDS if quick else SLOW_SECONDS)
         finally:
             self._pipes.mute()

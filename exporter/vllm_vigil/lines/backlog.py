@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from vllm_vigil.lines.settings import Format
 from vllm_vigil.lines.sift import Left, Sieve
@@ -37,15 +38,18 @@ class Backlog:
         self._sieve = sieve
         self._now = now
         self._modified = status.st_mtime
-        self._zone_seconds: float | None = None  # None: no line says a time, as far as is known
         self._last = self._modified
 
-    def measure(self) -> None:
-        """Learn the zone from the last line that says a time."""
-        begin = max(0, self.end - STRETCH_BYTES)
-        said = [at for _, at in self._times(begin, self.end)]
-        if said:
-            self._zone_seconds = round((self._modified - said[-1]) / ZONE_SECONDS) * ZONE_SECONDS
+    @cached_property
+    def _zone_seconds(self) -> float | None:
+        """By the last line that says a time; None if there is none, or it cannot be read."""
+        try:
+            lines = [data for _, data in self._lines(max(0, self.end - STRETCH_BYTES), self.end)]
+        except OSError:
+            return None
+        said = map(self._time, reversed(lines))
+        last = next((at for at in said if at is not None), None)
+        return None if last is None else round((self._modified - last) / ZONE_SECONDS) * ZONE_SECONDS
 
     def start(self) -> int:
         """Where to begin at first sight: 10 minutes or 64 MiB before the end, whichever is less; at a line's start.
@@ -54,7 +58,7 @@ class Backlog:
         """
         end = self._line_start(max(0, self.end - STRETCH_BYTES), self.end, last=True)
         low, high = max(0, self.end - LOOK_BACK_BYTES), self.end
-        if self._zone_seconds is None or self._now - self._modified > LOOK_BACK_SECONDS:
+        if self._now - self._modified > LOOK_BACK_SECONDS or self._zone_seconds is None:
             return end
         since = self._now - LOOK_BACK_SECONDS - self._zone_seconds
         while high - low > STRETCH_BYTES:
@@ -83,13 +87,20 @@ class Backlog:
 
     def _times(self, begin: int, end: int) -> Iterator[tuple[int, float]]:
         """Offset and time of every whole line of a stretch that says one."""
-        offset = self._line_start(begin, end)
-        for data in os.pread(self._descriptor, max(0, min(end, self.end) - offset), offset).split(b"\n")[:-1]:
-            part = unwrap(data, self._form)
-            at = self._stamp(part.text if part else data, self._now)
+        for offset, data in self._lines(begin, end):
+            at = self._time(data)
             if at is not None:
                 yield offset, at
+
+    def _lines(self, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+        offset = self._line_start(begin, end)
+        for data in os.pread(self._descriptor, max(0, min(end, self.end) - offset), offset).split(b"\n")[:-1]:
+            yield offset, data
             offset += len(data) + 1
+
+    def _time(self, data: bytes) -> float | None:
+        part = unwrap(data, self._form)
+        return self._stamp(part.text if part else data, self._now)
 
     def _line_start(self, begin: int, end: int, *, last: bool = False) -> int:
         """The first start of a line from an offset on, or the last one of a stretch."""

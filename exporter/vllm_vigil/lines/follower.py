@@ -12,16 +12,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
-from loguru import logger
-
 from vllm_vigil.clock import Clock
 from vllm_vigil.lines.generation import Generation
-from vllm_vigil.lines.mark import Mark, marks_to_json
-from vllm_vigil.lines.outset import Outset, Parked, Place
+from vllm_vigil.lines.mark import Mark, Place, marks_to_json
+from vllm_vigil.lines.news import Key
+from vllm_vigil.lines.outset import Outset, Parked
 from vllm_vigil.lines.report import GONE, TRUNCATED, Report
 from vllm_vigil.lines.retired import leaving
-from vllm_vigil.lines.search import find, passed
+from vllm_vigil.lines.search import copy_of, find, passed
 from vllm_vigil.lines.siblings import key_at
+from vllm_vigil.lines.still import Still
 from vllm_vigil.model import Line, Stretch
 
 UNENDED_SECONDS = 5.0
@@ -39,6 +39,7 @@ class Follower:
         self.server = server
         self.lag_bytes = 0
         self.used_at = 0.0  # monotonic: when it last gave anything
+        self.grown: tuple[Key, ...] = ()
         self._report = report
         self._clock = clock
         self._outset = outset
@@ -46,20 +47,27 @@ class Follower:
         self._from_end = outset.first_sight
         self._back = outset.marks is not None  # what is found now was written while we were away
         self._parked: Parked | None = None
+        self._still = Still()
         self._modified = max((mark.modified for mark in outset.marks or ()), default=0)
         self._current: Generation | None = None
         self._retired: list[Generation] = []  # oldest first
         self._finished: list[Line | Stretch] = []  # last lines without an end, to be given with the next
 
     @property
-    def keys(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of the files that are open, or parked."""
-        return frozenset(each.key for each in (*self._open(), *([self._parked] if self._parked else ())))
+    def files(self) -> dict[Key, str]:
+        """See `Source`."""
+        parked = {self._parked.key: self.name} if self._parked else {}
+        return parked | {each.key: f"/proc/self/fd/{each.descriptor}" for each in self._open()}
 
     @property
-    def files(self) -> dict[tuple[int, int], int]:
+    def open_files(self) -> int:
         """See `Source`."""
-        return {generation.key: generation.descriptor for generation in self._open()}
+        return len(self._open())
+
+    @property
+    def resting(self) -> bool:
+        """See `Source`."""
+        return not (self._retired or self.waiting) and (self._current is None or self._current.resting)
 
     @property
     def idle(self) -> bool:
@@ -75,7 +83,8 @@ class Follower:
 
     def look(self, *, unpark: bool = False) -> None:
         """See what stands at the path now and how much waits to be read; `unpark` opens it, whatever happened."""
-        if not unpark and self._still_parked():
+        self.grown = ()
+        if not unpark and (self._still_parked() or (self._current and self.resting and self._still.holds(self.name))):
             return
         try:
             self._resume()
@@ -84,6 +93,7 @@ class Follower:
             for generation in self._open():
                 if not generation.look(now):
                     self._replace(generation)
+            self.grown = tuple(generation.key for generation in self._open() if generation.grew)
             self._modified = max([self._modified, *(generation.modified for generation in self._open())])
             self._back = False
             self._give_unended(now)
@@ -100,7 +110,7 @@ class Follower:
             return
         key, restarts = key_at(self.name), 0
         for mark in self._marks:
-            generation = find(self.name, mark, self.keys, self._outset.form)
+            generation = find(self.name, mark, self.files, self._outset.form)
             here = mark.key == key
             if generation is None:
                 restarts = mark.restarts + 1 if here else restarts
@@ -130,7 +140,7 @@ class Follower:
 
     def _walk(self, known: tuple[Mark, ...]) -> None:
         """Take in what stood at the path between two looks and was renamed away again, oldest first."""
-        for generation in passed(self.name, self._modified, self.keys, known, self._outset.form):
+        for generation in passed(self.name, self._modified, self.files, known, self._outset.form):
             self._begin(generation)
             self._retired.append(generation)
 
@@ -144,6 +154,7 @@ class Follower:
                 self._from_end = False
             self._report.trouble(error, expected=bool(self._retired))
             return
+        self._still.saw(status, self._clock.monotonic())
         if self._current and self._current.key == (status.st_dev, status.st_ino):
             self._report.good()
         else:
@@ -174,17 +185,12 @@ class Follower:
 
     def _replace(self, generation: Generation) -> None:
         """The content was truncated or overwritten: read on in a copy if there is one, then from the beginning."""
-        mark = generation.mark_read()
         now = self._clock.monotonic()
-        copy = find(self.name, mark, self.keys, self._outset.form) if mark.telling else None
+        copy = copy_of(self.name, generation, self.files, self._outset.form, now)
         if copy:
-            copy.take_over(generation)
-            copy.complete, copy.grown_at = True, now
-            copy.look(now)
             self._retired.append(copy)
-            logger.info("log {!r} was truncated at byte {}; the rest is read from its copy", self.name, mark.offset)
         else:
-            self._report.lost(mark, TRUNCATED)
+            self._report.lost(generation.mark_read(), TRUNCATED)
             self._finish(generation)
         fresh = generation.begin_anew()
         fresh.grown_at = now
@@ -220,8 +226,7 @@ class Follower:
     def _measure(self) -> None:
         now = self._clock.monotonic()
         self.lag_bytes = sum(generation.waiting_bytes for generation in self._open())
-        lags = (each.lag.seconds(now, each.lines.at) for each in self._open())
-        self._report.lag(self.lag_bytes, max(lags, default=0.0))
+        self._report.lag(self.lag_bytes, max([0.0, *(each.lag.seconds(now, each.lines.at) for each in self._open())]))
 
     def _give_unended(self, now: float) -> None:
         for generation in self._open():
@@ -261,8 +266,9 @@ class Follower:
 
     def _still_parked(self) -> bool:
         waiting_bytes = self._parked.waiting_bytes(self.name) if self._parked else None
-        if waiting_bytes is None:
+        if self._parked is None or waiting_bytes is None:
             return False
+        self.grown = (self._parked.key,) if waiting_bytes > self.lag_bytes else ()
         self.lag_bytes = waiting_bytes
         self._report.lag(waiting_bytes, 0.0)
         return True
@@ -288,13 +294,7 @@ class Follower:
         if self._marks is not None or self._from_end:
             return None
         try:
-            marks = [self._mark(generation, places) for generation in self._open()]
+            marks = [replace(each.mark_for(places), modified=self._modified) for each in self._open()]
         except OSError:
             return None  # the next look meets the same, and reports it
         return marks_to_json(tuple(mark for mark in marks if not mark.done))
-
-    def _mark(self, generation: Generation, places: list[Place]) -> Mark:
-        mark = generation.mark()
-        offsets = [place.offset for place in places if place.generation == mark.generation]
-        generation.held = bool(offsets)
-        return replace(generation.mark(offsets) if offsets else mark, modified=self._modified)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vllm_vigil.lines.backlog import Backlog
 from vllm_vigil.lines.lag import Lag
-from vllm_vigil.lines.mark import HEAD_BYTES, TAIL_BYTES, Mark, digest
+from vllm_vigil.lines.mark import HEAD_BYTES, TAIL_BYTES, Mark, Place, digest
 from vllm_vigil.lines.settings import Format
 from vllm_vigil.lines.sift import Left, Sieve, cut
 from vllm_vigil.lines.split import Piece, Splitter
@@ -79,6 +79,7 @@ class Generation:
         self.inode = inode
         self.restarts = restarts
         self.size = 0  # the largest size seen
+        self.grew = False  # between the last two looks
         self.modified = 0  # when it was last changed (ns), as far as it was looked at
         self.grown_at = 0.0  # monotonic; kept by the follower
         self.complete = False  # nobody writes to it any more
@@ -120,6 +121,11 @@ class Generation:
         return max(0, self.size - self.lines.at)
 
     @property
+    def resting(self) -> bool:
+        """Whether every line of it was given, the one that has no end yet too."""
+        return not self.waiting_bytes and (self.lines.between or self.given >= self.lines.at)
+
+    @property
     def deleted(self) -> bool:
         """Whether no name leads to it any more: only the descriptor keeps its space."""
         try:
@@ -145,6 +151,7 @@ class Generation:
         status = os.fstat(self.descriptor)
         if status.st_size < self.size or not self._same():
             return False
+        self.grew = bool(self.modified) and status.st_size > self.size
         self.size, self.modified = status.st_size, status.st_mtime_ns
         self.lag.saw(now, self.size)
         return True
@@ -212,6 +219,12 @@ class Generation:
         if begun and min(begun) < mark.offset:
             mark = self._mark_before(min(begun)) or mark
         return replace(mark, given=given) if given > mark.offset else mark
+
+    def mark_for(self, places: Iterable[Place]) -> Mark:
+        """Where it is left, given what is still held of all files; it remembers whether any of that is its own."""
+        offsets = [place.offset for place in places if place.generation == self._id]
+        self.held = bool(offsets)
+        return self.mark(offsets)
 
     def mark_read(self) -> Mark:
         """Where reading stands, which may be within a line."""

@@ -20,7 +20,8 @@ from vllm_vigil.clock import Clock
 from vllm_vigil.lines.backlog import LATE_SECONDS, LOOK_BACK_SECONDS
 from vllm_vigil.lines.entries import Entry, entry
 from vllm_vigil.lines.journalctl import Journalctl
-from vllm_vigil.lines.outset import Place
+from vllm_vigil.lines.mark import Place
+from vllm_vigil.lines.news import Key
 from vllm_vigil.lines.report import GONE, Report
 from vllm_vigil.lines.settings import KERNEL
 from vllm_vigil.lines.split import LINE_LIMIT_BYTES
@@ -59,15 +60,16 @@ def left_from_json(body: str) -> Left:
 class Journal:
     """Follows one unit, `kernel` being the kernel. `left` is None at the first sight."""
 
-    idle = False
-    files: Mapping[tuple[int, int], int] = MappingProxyType({})
+    idle = resting = False
+    open_files = 0
+    files: Mapping[Key, str] = MappingProxyType({})
+    grown: tuple[Key, ...] = ()
 
     def __init__(self, name: str, server: str, report: Report, clock: Clock, left: Left | None) -> None:
         self.name = name
         self.server = server
         self.lag_bytes = 0
         self.used_at = 0.0
-        self.keys: frozenset[tuple[int, int]] = frozenset()
         self._report = report
         self._clock = clock
         self._began = int(clock.wall() * 1e6)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 HEAD_BYTES = 1024
 TAIL_BYTES = 64
@@ -67,6 +68,25 @@ class Mark:
             and self.begins(descriptor)
             and digest(os.pread(descriptor, tail_bytes, self.offset - tail_bytes)) == self.tail
         )
+
+
+class Place(Protocol):
+    """Anything that says where it begins: a `Line`, a `Record`."""
+
+    @property
+    def file(self) -> str:
+        """The followed path."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """The id of the file generation."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """That of its first byte."""
+        ...
 
 
 def digest(data: bytes) -> str:

@@ -1,35 +1,15 @@
-"""What a follower is told: how to begin, and which places of its file are not dealt with yet; and how it rests."""
+"""What a follower is told: how to begin; and how it rests."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from vllm_vigil.lines.backlog import Backlog, Stamp
 from vllm_vigil.lines.generation import Generation
 from vllm_vigil.lines.mark import Mark
 from vllm_vigil.lines.settings import Format
 from vllm_vigil.lines.sift import Sieve
-
-
-class Place(Protocol):
-    """Anything that says where it begins: a `Line`, a `Record`."""
-
-    @property
-    def file(self) -> str:
-        """The followed path."""
-        ...
-
-    @property
-    def generation(self) -> str:
-        """The id of the file generation."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """That of its first byte."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +26,8 @@ class Outset:
     sieve: Sieve | None = None
 
     def backlog(self, descriptor: int, now: float) -> Backlog:
-        """What stands in a file now (epoch seconds), measured. Raises OSError."""
-        found = Backlog(descriptor, self.form, self.stamp, now, self.sieve)
-        found.measure()
-        return found
+        """What stands in a file now (epoch seconds). Raises OSError."""
+        return Backlog(descriptor, self.form, self.stamp, now, self.sieve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ while running and while not; what copytruncate destroyed is counted. Reading on 
 waits to be notified. A file that stands there at its first sight is followed from a little before its end, and what
 stood there is marked old, because old trouble must not page; one that appears later, from its beginning.
 
+A read costs what has happened: a quiet file is looked at when news of it come, and else now and then (see `News`).
+
 Everything here touches the disk and may hang with it: call it in a Worker, one call at a time. A `read` whose result is
 thrown away has handed lines to nobody; then close this Reader and make another from the stored positions.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import resource
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,15 +24,16 @@ from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.lines.backlog import Stamp
-from vllm_vigil.lines.docker import Containers
 from vllm_vigil.lines.follower import Follower
 from vllm_vigil.lines.journal import Journal, left_from_json
-from vllm_vigil.lines.mark import marks_from_json
-from vllm_vigil.lines.outset import Outset, Place
+from vllm_vigil.lines.mark import Place, marks_from_json
+from vllm_vigil.lines.news import LOOK, Key, News
+from vllm_vigil.lines.outset import Outset
+from vllm_vigil.lines.paths import Logs, Paths
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.report import Report
+from vllm_vigil.lines.roll import Followed, Roll
 from vllm_vigil.lines.settings import LogSettings
-from vllm_vigil.lines.siblings import rotated
 from vllm_vigil.lines.sift import Sieve
 from vllm_vigil.lines.source import Source
 from vllm_vigil.lines.stdin import Stdin
@@ -43,32 +45,21 @@ T = TypeVar("T")
 LEAST_OPEN = 8
 SHARE_BYTES = 4096  # what a file gets at least, so that a crowd of them does not make for tiny reads
 
-Logs = Mapping[str, tuple[LogSettings, ...]]
-"""The logs of each server, by its configured name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """How it stands with one path, after a read."""
-
-    file: str
-    server: str
-    readable: bool
-    lag_bytes: int
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Lines in file order, file after file; `more` says that others wait already, `followed` what is followed.
 
-    `files` (device and inode -> descriptor) and `pipes` are where more is heard; they are open until the next read.
+    `files` (with a path that leads to each) and `pipes` are where more is heard, until the next read; `grown` are the
+    files that were seen to have grown.
     """
 
     lines: tuple[Line | Stretch, ...]
     more: bool
     followed: tuple[Followed, ...] = ()
-    files: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    files: Mapping[Key, str] = field(default_factory=dict)
     pipes: tuple[int, ...] = ()
+    grown: frozenset[Key] = frozenset()
 
 
 class Reader:
@@ -89,47 +80,40 @@ class Reader:
         stdin: Pump | None = None,
         sieve: Callable[[], Sieve | None] = lambda: None,
     ) -> None:
-        self._logs = logs
+        self._paths = Paths(logs, telemetry, pumped=stdin is not None)
         self._stamp = stamp
         self._stdin = stdin
         self._sieve = sieve
-        self._containers = Containers()
         self._stored = dict(positions)
         self._left: dict[str, str] = {}  # positions of paths let go since they were last asked for
         self._telemetry = telemetry
         self._clock = clock
         self._followers: dict[str, Source] = {}
-        self._origins: dict[str, str] = {}  # path -> the configured path or glob that led to it
         self._reports: dict[str, Report] = {}
-        self._seen: set[str] = set()  # configured paths that were looked for before
-        self._passed_over: set[str] = set()  # found paths that are not followed, each told once
+        self._roll = Roll()
         self._turn = 0
 
     @property
     def blind(self) -> bool:
         """Whether there is nothing to follow, nor will be."""
-        return not any(self._logs.values())
+        return self._paths.none
 
-    def read(self, max_bytes: int) -> Batch:
+    def read(self, max_bytes: int, news: News = LOOK) -> Batch:
         """What was written since, of at most so many bytes, shared out fairly among the files in which any waits."""
-        for follower in self._followers.values():
-            follower.look()
-            self._spare_descriptors()
-        self._discover()
-        waiting = [follower for follower in self._followers.values() if follower.waiting]
+        due = [self._followers[name] for name in self._roll.due(news)]
+        for follower in due:
+            self._look(follower)
+        if news.everything:
+            due = self._discover(due)
+        grown = frozenset(key for follower in due for key in follower.grown)
+        waiting = [follower for follower in due if follower.waiting]
         lines: list[Line | Stretch] = []
         for follower, share in self._shares(waiting, max_bytes):
             lines += follower.read(share)
-            self._spare_descriptors()
+            self._note(follower)
         more = any(follower.waiting for follower in waiting)
-        sources = self._followers.values()
-        files = {key: descriptor for source in sources for key, descriptor in source.files.items()}
-        pipes = tuple(pipe for source in sources for pipe in source.pipes)
-        return Batch(tuple(lines), more, tuple(self._followed()), files, pipes)
-
-    def _followed(self) -> Iterator[Followed]:
-        for name, follower in self._followers.items():
-            yield Followed(name, follower.server, self._reports[name].readable, follower.lag_bytes)
+        pipes = tuple(pipe for follower in due for pipe in follower.pipes)
+        return Batch(tuple(lines), more, self._roll.followed, self._roll.listened, pipes, grown)
 
     def positions(self, held: Iterable[Place] = ()) -> dict[str, str]:
         """Bodies to store, of the paths whose position changed since the last call: up to the last line given.
@@ -139,8 +123,8 @@ class Reader:
         """
         places = list(held)
         bodies, self._left = self._left, {}
-        for name, follower in self._followers.items():
-            body = follower.position(places)
+        for name in self._roll.moved({place.file for place in places}):
+            body = self._followers[name].position(places)
             if body is not None:
                 bodies[name] = body
         changed = {name: body for name, body in bodies.items() if body != self._stored.get(name)}
@@ -167,56 +151,36 @@ class Reader:
     def _spare_descriptors(self) -> None:
         """Park who has been quiet for longest, while more files are open than half of what this process may open."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        count = sum(len(follower.files) for follower in self._followers.values())
-        if count <= max(LEAST_OPEN, soft // 2):
+        too_many = self._roll.open_files - max(LEAST_OPEN, soft // 2)
+        if too_many <= 0:
             return
         idle = [follower for follower in self._followers.values() if follower.idle]
-        for follower in sorted(idle, key=lambda follower: follower.used_at)[: count - max(LEAST_OPEN, soft // 2)]:
+        for follower in sorted(idle, key=lambda follower: follower.used_at)[:too_many]:
             follower.park()
+            self._roll.note(follower, readable=self._reports[follower.name].readable)
 
-    # --- finding
+    # --- looking
 
-    def _discover(self) -> None:
-        found = self._found()
-        for name in sorted(found.keys() - self._followers.keys(), key=lambda name: (Path(name).is_symlink(), name)):
+    def _look(self, follower: Source) -> None:
+        follower.look()
+        self._note(follower)
+
+    def _note(self, follower: Source) -> None:
+        self._roll.note(follower, readable=self._reports[follower.name].readable)
+        self._spare_descriptors()
+
+    def _discover(self, known: list[Source]) -> list[Source]:
+        """Follow what is new, let go of what is over; who is followed now."""
+        found = self._paths.found()
+        new = found.keys() - self._followers.keys()
+        for name in sorted(new, key=lambda name: (Path(name).is_symlink(), name)):
             if not self._double(name):
                 self._follow(name, *found[name])
-        for name, follower in list(self._followers.items()):
-            if name not in found and not follower.keys and not follower.waiting:
-                self._drop(name)
-        self._seen |= {log.name for _, log in _each(self._logs)}
-
-    def _found(self) -> dict[str, tuple[str, LogSettings]]:
-        """Name -> the server, and the configured log that led to it. The first server that names one has it."""
-        found: dict[str, tuple[str, LogSettings]] = {}
-        for server, log in _each(self._logs):
-            for name in self._names(log):
-                found.setdefault(name, (server, log))
-        return found
-
-    def _names(self, log: LogSettings) -> list[str]:
-        if log.docker:
-            logs = self._containers.logs(log.docker_root, log.docker)
-            self._told_empty(log.name, empty=not logs)
-            return logs
-        if log.stdin and not self._stdin:
-            return []  # replayed or tested: nobody pumps
-        return [log.name] if log.journal or log.stdin else self._expand(log.path)
-
-    def _expand(self, path: str) -> list[str]:
-        if not glob.has_magic(path) or os.path.lexists(path):
-            return [path]
-        names = glob.glob(path)  # noqa: PTH207  # the shell's rules: a * leaves out dotfiles
-        self._told_empty(path, empty=not names)
-        paths = set(names)
-        return sorted(name for name in names if not (rotated(name, paths) and self._pass(name, "a rotated file")))
-
-    def _told_empty(self, path: str, *, empty: bool) -> None:
-        if empty:
-            report = self._reports.setdefault(path, Report(path, self._telemetry))
-            report.trouble(FileNotFoundError(2, "no such file", path), expected=False)
-        elif path in self._reports:
-            self._reports.pop(path).over()
+        for follower in known:
+            if follower.name not in found and not follower.files and not follower.waiting:
+                self._drop(follower.name)
+        self._paths.seen()
+        return list(self._followers.values())
 
     def _double(self, name: str) -> bool:
         """Whether the file at a new path is open under another one already: a link, or an old file of it."""
@@ -225,23 +189,13 @@ class Reader:
         except OSError:
             return False
         key = (status.st_dev, status.st_ino)
-        return any(key in follower.keys for follower in self._followers.values()) and self._pass(
-            name, "a file that is followed under another name"
-        )
-
-    def _pass(self, name: str, what: str) -> bool:
-        if name not in self._passed_over:
-            logger.info("log {!r} is {}: not followed", name, what)
-            self._passed_over.add(name)
-        return True
+        return self._roll.is_open(key) and self._paths.pass_over(name, "a file that is followed under another name")
 
     def _follow(self, name: str, server: str, log: LogSettings) -> None:
         report = self._reports[name] = Report(name, self._telemetry)
         report.expect()
         self._followers[name] = self._source(name, server, log, report)
-        self._origins[name] = log.name
-        self._followers[name].look()  # before the next path: a file under two names is known by what is open
-        self._spare_descriptors()
+        self._look(self._followers[name])  # before the next path: a file under two names is known by what is open
 
     def _source(self, name: str, server: str, log: LogSettings, report: Report) -> Source:
         if log.stdin and self._stdin:
@@ -249,7 +203,7 @@ class Reader:
         if log.journal:
             return Journal(name, server, report, self._clock, self._stored_as(name, left_from_json))
         marks = self._stored_as(name, marks_from_json)
-        first_sight = marks is None and log.name not in self._seen
+        first_sight = marks is None and self._paths.first_sight(log)
         outset = Outset(marks, first_sight, self._stamp, log.format, self._sieve())
         return Follower(name, server, report, self._clock, outset)
 
@@ -270,11 +224,5 @@ class Reader:
         if body is not None:
             self._left[name] = body
         follower.close()
-        del self._origins[name]
+        self._roll.strike(name)
         self._reports.pop(name).over()
-
-
-def _each(logs: Logs) -> Iterator[tuple[str, LogSettings]]:
-    for server, settings in logs.items():
-        for log in settings:
-            yield server, log

@@ -10,14 +10,13 @@ from loguru import logger
 
 from vllm_vigil.lines.generation import Generation
 from vllm_vigil.lines.mark import Mark
+from vllm_vigil.lines.news import Key
 from vllm_vigil.lines.settings import Format
 from vllm_vigil.lines.siblings import PASSING, File, key_at, siblings
 
 _INDEX = re.compile(r"\.(\d{1,4})$")
 
 NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM})
-
-Key = tuple[int, int]
 
 
 def find(name: str, mark: Mark, taken: Collection[Key], form: Format) -> Generation | None:
@@ -32,6 +31,18 @@ def find(name: str, mark: Mark, taken: Collection[Key], form: Format) -> Generat
         if generation is not None:
             return generation
     return None
+
+
+def copy_of(name: str, generation: Generation, taken: Collection[Key], form: Format, now: float) -> Generation | None:
+    """A copy of a file whose content was replaced, looked at, to be read on where that was left. Raises OSError."""
+    mark = generation.mark_read()
+    copy = find(name, mark, taken, form) if mark.telling else None
+    if copy:
+        copy.take_over(generation)
+        copy.complete, copy.grown_at = True, now
+        copy.look(now)
+        logger.info("log {!r} was truncated at byte {}; the rest is read from its copy", name, mark.offset)
+    return copy
 
 
 def _open_marked(file: File, mark: Mark, form: Format, *, here: bool) -> Generation | None:

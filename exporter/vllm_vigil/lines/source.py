@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from vllm_vigil.lines.outset import Place
+from vllm_vigil.lines.mark import Place
+from vllm_vigil.lines.news import Key
 from vllm_vigil.model import Line, Stretch
 
 
@@ -18,8 +19,18 @@ class Source(Protocol):
     used_at: float
 
     @property
-    def files(self) -> Mapping[tuple[int, int], int]:
-        """The files that it holds open: device and inode -> descriptor."""
+    def files(self) -> Mapping[Key, str]:
+        """Its files, open or parked, each with a path that leads to it."""
+        ...
+
+    @property
+    def open_files(self) -> int:
+        """How many descriptors of files it holds."""
+        ...
+
+    @property
+    def grown(self) -> Collection[Key]:
+        """Its files that the last look saw grown since the one before."""
         ...
 
     @property
@@ -28,13 +39,13 @@ class Source(Protocol):
         ...
 
     @property
-    def keys(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of its files."""
+    def waiting(self) -> bool:
+        """Whether a read would give something now."""
         ...
 
     @property
-    def waiting(self) -> bool:
-        """Whether a read would give something now."""
+    def resting(self) -> bool:
+        """Whether it has nothing to do until one of its files is written to, or something happens to its path."""
         ...
 
     @property

@@ -10,7 +10,8 @@ from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.lines.lag import Lag
-from vllm_vigil.lines.outset import Place
+from vllm_vigil.lines.mark import Place
+from vllm_vigil.lines.news import Key
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.report import DROPPED, TOO_LONG, Report
 from vllm_vigil.lines.settings import STDIN
@@ -22,15 +23,16 @@ from vllm_vigil.model import Line, Stretch
 class Stdin:
     """Gives the lines of standard input."""
 
-    idle = False
-    files: Mapping[tuple[int, int], int] = MappingProxyType({})
+    idle = resting = False
+    open_files = 0
+    files: Mapping[Key, str] = MappingProxyType({})
+    grown: tuple[Key, ...] = ()
 
     def __init__(self, server: str, report: Report, clock: Clock, pump: Pump, sieve: Sieve | None = None) -> None:
         self.name = STDIN
         self.server = server
         self.lag_bytes = 0
         self.used_at = 0.0
-        self.keys: frozenset[tuple[int, int]] = frozenset()
         self._report = report
         self._clock = clock
         self._pump = pump

@@ -5,8 +5,9 @@ every trouble here is one warning.
 
 Two ways, because a modify event for each of 10,000 writes a second costs half a core in watchdog's thread. `Watch` has
 watchdog report what happens to names, modify events left out of its mask. `Writes` asks the kernel itself, for one
-event: the first write to a file that was quiet is told and ends the watch, and whoever reads the file asks again when
-it is done. A busy file costs one event a read, however many lines come between two; a quiet one costs nothing.
+event: the first write to a file that was quiet (or its renaming, or its deletion) is told and ends the watch, and
+whoever reads the file asks again when it is done. A busy file costs one event a read, however many lines come between
+two; a quiet one costs nothing, so it need not be looked at.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import errno
 import glob
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ctypes import get_errno
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from loguru import logger
 from watchdog.events import (
@@ -37,6 +38,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init, inotify_rm_watch
 
+from vllm_vigil.lines.news import Key
+
 if TYPE_CHECKING:  # names of its own types, which it has since 7
     from watchdog.observers.inotify_c import Mask, WatchDescriptor
 
@@ -48,13 +51,14 @@ EVENTS: list[type[FileSystemEvent]] = [
     DirMovedEvent,
     DirDeletedEvent,
 ]
-FIRST_WRITE = cast("Mask", InotifyConstants.IN_MODIFY | InotifyConstants.IN_ONESHOT)
-TELLS = InotifyConstants.IN_MODIFY | InotifyConstants.IN_Q_OVERFLOW
+CHANGES = InotifyConstants.IN_MODIFY | InotifyConstants.IN_MOVE_SELF | InotifyConstants.IN_ATTRIB
+"""Written to or truncated; renamed; its number of links changed, or its permissions."""
+FIRST_CHANGE = cast("Mask", CHANGES | InotifyConstants.IN_ONESHOT)
+TELLS = CHANGES | InotifyConstants.IN_Q_OVERFLOW
 EVENT = struct.Struct("iIII")
 """The kernel's `inotify_event`: watch, mask, cookie, and the length of the name that follows, here always 0."""
 STOP_SECONDS = 2.0
 
-Key = tuple[int, int]  # device and inode
 LIMITS = {
     errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files",
     errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
@@ -103,6 +107,18 @@ class Watch:
             observer.join(STOP_SECONDS)
 
 
+class Heard(NamedTuple):
+    """What `Writes` knows of files.
+
+    `stirred` ones have changed since they were listened to, or were not listened to until now; `unheard` ones cannot be
+    listened to; `untold` ones grew without a word.
+    """
+
+    stirred: frozenset[Key]
+    unheard: frozenset[Key]
+    untold: frozenset[Key]
+
+
 class Writes:
     """Calls `wake` on the loop's thread at the first write to each of the files that are listened to."""
 
@@ -110,6 +126,7 @@ class Writes:
         self._wake = wake
         self._inotify = -1
         self._watches: dict[Key, WatchDescriptor] = {}  # files listened to -> the kernel's number for it
+        self._stirred: frozenset[Key] = frozenset()  # of the last call
         self._told = False
 
     def start(self) -> None:
@@ -122,24 +139,26 @@ class Writes:
         os.set_blocking(self._inotify, False)
         asyncio.get_running_loop().add_reader(self._inotify, self._hear)
 
-    def listen(self, files: Mapping[Key, int]) -> bool:
-        """Listen to these open files, by descriptor, from now on and to no others; False if it cannot be done.
+    def listen(self, files: Mapping[Key, str], grown: Collection[Key] = frozenset()) -> Heard:
+        """Listen to these files, by a path that leads to each, from now on and to no others; what was heard until now.
 
         A file that was written to since the last call is listened to anew, so call it before reading, and what is
-        written while you read wakes you. The descriptor leads to the file under whatever name it has by now.
+        written while you read wakes you. `grown` are files that were seen to have grown since the last call.
         """
         if self._inotify < 0:
-            return not files
+            return Heard(frozenset(files), frozenset(files), frozenset())
         self._hear()  # the kernel may have given the number of a file that is gone to another one
+        untold = (self._watches.keys() & grown) - self._stirred
         for key in self._watches.keys() - files.keys():
             inotify_rm_watch(self._inotify, self._watches.pop(key))
-        for key in files.keys() - self._watches.keys():
-            watch = inotify_add_watch(self._inotify, b"/proc/self/fd/%d" % files[key], FIRST_WRITE)
+        self._stirred = frozenset(files.keys() - self._watches.keys())
+        for key in self._stirred:
+            watch = inotify_add_watch(self._inotify, os.fsencode(files[key]), FIRST_CHANGE)
             if watch >= 0:
                 self._watches[key] = watch
             else:
                 self._tell()
-        return self._watches.keys() == files.keys()
+        return Heard(self._stirred, self._stirred - self._watches.keys(), frozenset(untold))
 
     def stop(self) -> None:
         """End it."""
