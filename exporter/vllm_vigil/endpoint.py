@@ -1,4 +1,4 @@
-"""Where a vLLM server is and how it is entered: address, headers, token, CA -> an HTTP client, and words for failures.
+"""Where a vLLM server is and how it is entered: address, headers, token, CA; and words for failures.
 
 What asks a vLLM server, be it for its page or for a token, asks in the same way: no proxy of the environment, no
 redirect, one deadline of the caller's own around every request.
@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
-
-import httpx
 
 from vllm_vigil.units import Secret
 
@@ -41,6 +39,14 @@ class Endpoint:
         host = parts.netloc.rpartition("@")[2]
         return host if parts.port else f"{host}:{443 if parts.scheme == 'https' else 80}"
 
+    def to_send(self) -> dict[str, str]:
+        """The headers of every request, by their names in lower case; secrets as they are."""
+        headers = {name.lower(): value.reveal() for name, value in self.headers.items()}
+        if self.bearer is not None:
+            headers["authorization"] = f"Bearer {self.bearer.reveal()}"
+        # A page from the same host is not worth compressing, and one that is not compressed cannot be a bomb.
+        return headers | {"accept-encoding": "identity", "user-agent": "vllm-vigil"}
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
         yield from _url_problems(self.url)
@@ -57,24 +63,11 @@ class Endpoint:
             yield "ca_file", f"there is no file {self.ca_file}"
 
 
-def connect(
-    endpoint: Endpoint, accept: str, transport: httpx.AsyncBaseTransport | None = None, connections: int = 100
-) -> httpx.AsyncClient:
-    """A client for this server that wants answers of the type `accept`. Raises OSError when `ca_file` is unusable."""
-    headers = {name: value.reveal() for name, value in endpoint.headers.items()}
-    if endpoint.bearer is not None:
-        headers["Authorization"] = f"Bearer {endpoint.bearer.reveal()}"
-    # A page from the same host is not worth compressing, and one that is not compressed cannot be a bomb.
-    headers |= {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "vllm-vigil"}
-    return httpx.AsyncClient(
-        base_url=endpoint.url,
-        headers=headers,
-        transport=transport,
-        verify=_trust(endpoint),
-        timeout=None,  # noqa: S113  # one deadline stands around every request
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        trust_env=False,
-    )
+def trust(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """Whose certificates are believed; None without TLS. Raises OSError when `ca_file` is unusable."""
+    if not endpoint.url.startswith("https:"):
+        return None  # loading certificates takes 20 ms and 3 MB that http does not need
+    return ssl.create_default_context(cafile=endpoint.ca_file)
 
 
 def words(error: BaseException) -> str:
@@ -91,12 +84,6 @@ def words(error: BaseException) -> str:
             return os.strerror(cause.errno).lower()
         cause = cause.__cause__ or cause.__context__
     return f"{error}" or type(error).__name__
-
-
-def _trust(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    if endpoint.ca_file is not None:
-        return ssl.create_default_context(cafile=endpoint.ca_file)
-    return endpoint.url.startswith("https:")  # loading certificates takes 20 ms and 3 MB that http does not need
 
 
 def _can_be_sent(value: Secret) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from standins import vllm as standin
@@ -27,11 +26,11 @@ SOON = Seconds(0.3)
 LATE = 20.0
 
 
-def read(settings: VllmSettings, *between: Callable[[], None], transport: Any = None) -> list[Reading]:
+def read(settings: VllmSettings, *between: Callable[[], None]) -> list[Reading]:
     """Readings of one server, with something happening between each and the next."""
 
     async def readings() -> list[Reading]:
-        source = Vllm(settings, RealClock(), transport)
+        source = Vllm(settings, RealClock())
         found = [await source.read()]
         for happen in between:
             happen()
@@ -95,11 +94,9 @@ def test_a_server_without_a_version_is_asked_once_and_has_no_such_fact() -> None
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"version": 3}', b"[" * 9000, b"\xff"])
 def test_a_version_that_is_none_is_no_fact(body: bytes) -> None:
     """What `/version` says is believed only if it is the text of a version."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=httpx.ByteStream(body if request.url.path == "/version" else PAGE.encode()))
-
-    (reading,) = read(VllmSettings(), transport=httpx.MockTransport(answer))
+    with StandInVllm(PAGE) as server:
+        server.bodies["/version"] = body
+        (reading,) = read(settings_for(server))
     assert (None, {"health": "200"}) == (reading.error, reading.facts)
 
 
@@ -134,16 +131,12 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_path_in_front_of_the_server_is_kept() -> None:
-    """A server behind a proxy may live under a path."""
-    asked = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
-        return httpx.Response(200, stream=httpx.ByteStream(PAGE.encode()))
-
-    read(VllmSettings(url="http://proxy/models/llama/"), transport=httpx.MockTransport(answer))
-    paths = ("metrics", "health", "version", "v1/models")
-    assert {f"/models/llama/{path}" for path in paths} == set(asked)
+    """A server behind a proxy may live under a path, which may hold what an address has to escape."""
+    with StandInVllm(PAGE) as server:
+        read(settings_for(server, url=f"{server.url}/models/a llama/"))
+        asked = {path for path, _ in server.requests}
+    paths = ("metrics", "health", "version", "v1/models", "v1/metrics")
+    assert {f"/models/a%20llama/{path}" for path in paths} == asked
 
 
 @pytest.mark.parametrize(
@@ -159,29 +152,22 @@ def test_a_path_in_front_of_the_server_is_kept() -> None:
 )
 def test_the_longest_sequence_is_told_by_the_first_model(body: bytes, told: str | None) -> None:
     """It is a fact where `/v1/models` gives it as a number, and absent elsewhere."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=httpx.ByteStream(body if request.url.path == "/v1/models" else PAGE.encode()))
-
-    (reading,) = read(VllmSettings(), transport=httpx.MockTransport(answer))
+    with StandInVllm(PAGE) as server:
+        server.bodies["/v1/models"] = body
+        (reading,) = read(settings_for(server))
     assert (None, told) == (reading.error, reading.facts.get("max_model_len"))
 
 
 def test_nim_has_its_page_under_v1_which_is_asked_directly_from_then_on() -> None:
     """A 404 at /metrics leads there once; a server that has neither is in trouble with /metrics."""
-    asked = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
-        good = request.url.path == "/v1/metrics"
-        return httpx.Response(200 if good else 404, stream=httpx.ByteStream(PAGE.encode()))
-
-    first, second = read(VllmSettings(), lambda: None, transport=httpx.MockTransport(answer))
+    with StandInVllm() as server:
+        server.misbehave, server.bodies["/v1/metrics"] = standin.know_nothing, PAGE.encode()
+        first, second = read(settings_for(server), lambda: None)
+        assert (1, 2) == (server.asked("/metrics"), server.asked("/v1/metrics"))
+        server.bodies.clear()
+        (nowhere,) = read(settings_for(server))
     assert [(SAMPLE,)] * 2 == [first.samples, second.samples]
-    assert (1, 2) == (asked.count("/metrics"), asked.count("/v1/metrics"))
-    nowhere = httpx.MockTransport(lambda _: httpx.Response(404, stream=httpx.ByteStream(b"")))
-    (reading,) = read(VllmSettings(), transport=nowhere)
-    assert "/metrics answered status 404" == reading.error
+    assert "/metrics answered status 404" == nowhere.error
 
 
 def test_the_redirect_of_old_servers_to_a_slash_is_followed_once() -> None:

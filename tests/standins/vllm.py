@@ -3,7 +3,8 @@
     with StandInVllm(page) as server:
         server.url, server.page, server.health, server.version      may be changed while it runs
         server.misbehave = drip                                     what `/metrics` does instead
-        server.model, server.complete = "tiny", says("a day")       what it serves, and how a prompt is answered
+        server.bodies["/v1/models"] = b"["                          what another path is answered with, whatever it is
+    server.model, server.complete = "tiny", says("a day")       what it serves, and how a prompt is answered
 
 A misbehaviour is a function that is given the request's handler. Those that hang let go when the server is left.
 """
@@ -35,6 +36,7 @@ class StandInVllm:
         self.health = health
         self.version: str | None = version
         self.misbehave: Callable[[Request], None] | None = None
+        self.bodies: dict[str, bytes] = {}
         self.model: str | None = None
         self.complete: Callable[[Request], None] | None = None
         self.prompts: list[dict[str, Any]] = []
@@ -108,6 +110,8 @@ class Request(BaseHTTPRequestHandler):
         standin.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         if self.path == "/metrics" and standin.misbehave is not None:
             standin.misbehave(self)
+        elif self.path in standin.bodies:
+            self.answer(200, standin.bodies[self.path])
         elif self.path in {"/metrics", "/metrics/"}:
             page = standin.page
             self.answer(200, page.encode() if isinstance(page, str) else page, "text/plain; version=0.0.4")
@@ -158,6 +162,11 @@ class Request(BaseHTTPRequestHandler):
 def fail(request: Request) -> None:
     """Answer 500."""
     request.answer(500, b"Internal Server Error")
+
+
+def know_nothing(request: Request) -> None:
+    """Answer 404."""
+    request.answer(404)
 
 
 def give_html(request: Request) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from vllm_vigil.clock import Clock
-from vllm_vigil.endpoint import Endpoint, connect, words
+from vllm_vigil.endpoint import Endpoint, trust, words
 from vllm_vigil.probe.answer import Answer, Outcome
 from vllm_vigil.probe.stream import DONE, Events, Piece, piece_of
 from vllm_vigil.redact import mask
@@ -188,7 +188,14 @@ class Server:
 @asynccontextmanager
 async def entered(endpoint: Endpoint, clock: Clock, connections: int = 1) -> AsyncIterator[Server]:
     """The server, for as long as it is asked. Raises OSError when `ca_file` cannot be used."""
-    async with connect(endpoint, "*/*", connections=connections) as client:
+    async with httpx.AsyncClient(
+        base_url=endpoint.url,
+        headers=endpoint.to_send() | {"accept": "*/*"},
+        verify=trust(endpoint) or False,
+        timeout=None,  # noqa: S113  # one deadline stands around every request
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        trust_env=False,
+    ) as client:
         yield Server(client, clock)
 
 

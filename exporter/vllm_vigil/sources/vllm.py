@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpx
-
 from vllm_vigil.clock import Clock
-from vllm_vigil.endpoint import Endpoint, connect, words
+from vllm_vigil.endpoint import Endpoint, words
 from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
+from vllm_vigil.sources.http import Answer, Client
 from vllm_vigil.sources.page import Parser
 from vllm_vigil.sources.told import ASKED_ONCE
 from vllm_vigil.units import Bytes, Seconds, format_duration, format_size
@@ -62,27 +61,16 @@ class VllmSettings(Endpoint):
             yield "stale_after", "must not be shorter than interval, or every reading is stale before the next one"
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What one request came to: a status and a body, or the words why not."""
-
-    status: int = 0
-    body: bytes = b""
-    location: str = ""
-    error: str | None = None
-
-
 class Vllm:
     """One server. `read` asks it once; kept are the connection, what it told of itself, and the shape of its page."""
 
     source = "vllm"
 
-    def __init__(self, settings: VllmSettings, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: VllmSettings, clock: Clock) -> None:
         self.server = settings.server
         self._settings = settings
         self._clock = clock
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        self._client: Client | None = None
         self._worker = Worker(f"parse {self.server}")
         self._parser = Parser()
         self._told: dict[str, str | None] = dict.fromkeys(ASKED_ONCE)
@@ -98,12 +86,12 @@ class Vllm:
     async def close(self) -> None:
         """Give the connections back."""
         if self._client is not None:
-            await self._client.aclose()
+            self._client.close()
             self._client = None
 
     async def _ask(self) -> tuple[Samples, str | None, dict[str, str]]:
         try:
-            client = self._connected()
+            client = self._client = self._client or Client(self._settings, ACCEPT)
         except OSError as cause:  # ssl.SSLError is one
             return Samples(), f"cannot use ca_file {self._settings.ca_file}: {words(cause)}", {"health": "unreachable"}
         page, health, told = await asyncio.gather(
@@ -118,14 +106,9 @@ class Vllm:
         self._told = dict.fromkeys(ASKED_ONCE) if error else dict(zip(ASKED_ONCE, told, strict=True))
         return samples, error, {"health": health, **{fact: text for fact, text in self._told.items() if text}}
 
-    def _connected(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = connect(self._settings, ACCEPT, self._transport)
-        return self._client
-
     # --- the questions
 
-    async def _page(self, client: httpx.AsyncClient) -> _Answer:
+    async def _page(self, client: Client) -> Answer:
         answer = await self._get(client, self._path, self._settings.max_body)
         if answer.status in {307, 308} and urlsplit(answer.location).path.endswith("/metrics/"):
             self._path = "/metrics/"  # vLLM 0.4 sends there
@@ -135,14 +118,14 @@ class Vllm:
             if at_nim.status == 200:
                 self._path, answer = "/v1/metrics", at_nim
         if answer.error is None and answer.status != 200:
-            return _Answer(error=f"{self._path} answered status {answer.status}")
+            return Answer(error=f"{self._path} answered status {answer.status}")
         return answer
 
-    async def _health(self, client: httpx.AsyncClient) -> str:
+    async def _health(self, client: Client) -> str:
         answer = await self._get(client, "/health", SMALL_ANSWER)
         return str(answer.status) if answer.status else "unreachable"
 
-    async def _ask_once(self, client: httpx.AsyncClient, fact: str) -> str | None:
+    async def _ask_once(self, client: Client, fact: str) -> str | None:
         """None: no answer, ask again. "": the server does not tell."""
         known = self._told[fact]
         if known is not None:
@@ -153,17 +136,8 @@ class Vllm:
             return None
         return found_in(answer.body) if answer.status == 200 else ""
 
-    async def _get(self, client: httpx.AsyncClient, path: str, max_bytes: int) -> _Answer:
-        seconds = self._settings.timeout
-        try:
-            async with asyncio.timeout(seconds), client.stream("GET", path) as response:
-                return await _read_body(response, max_bytes)
-        except TimeoutError:
-            return _Answer(error=f"{path} timed out after {format_duration(seconds)}")
-        except httpx.RemoteProtocolError:
-            return _Answer(error=f"{path} was cut short, or is not HTTP")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return _Answer(error=words(error))
+    async def _get(self, client: Client, path: str, max_bytes: int) -> Answer:
+        return await client.get(path, max_bytes, self._settings.timeout)
 
     # --- the page
 
@@ -177,14 +151,3 @@ class Vllm:
             return Samples(), f"a page over {format_size(INLINE_PAGE)} was not parsed within {format_duration(seconds)}"
         except WorkerBusy:
             return Samples(), f"an earlier page over {format_size(INLINE_PAGE)} is still being parsed"
-
-
-async def _read_body(response: httpx.Response, max_bytes: int) -> _Answer:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        return _Answer(error=f"{response.url.path} came compressed, which was not asked for")
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > max_bytes:
-            return _Answer(error=f"the body of {response.url.path} is larger than {format_size(max_bytes)}")
-    return _Answer(response.status_code, bytes(body), response.headers.get("Location", ""))
