@@ -35,16 +35,15 @@ FENCES = {
     "PIL": "recorder/draw.py",
     "apprise": "notifications/channel.py",
     "bcrypt": "exposition/login.py",
-    # What makes the client for a vLLM server and the two that ask one, for its page and for tokens; the others ask
-    # servers too: rooms share nothing, and a heartbeat shares with a push only the client.
+    # Each asks other servers in another way, and rooms share nothing. None is imported where it is not wanted: a vLLM
+    # server's page is asked for with h11 alone.
     "httpx": (
-        "endpoint.py",
-        "sources/vllm.py",
         "probe/request.py",
         "notifications/alertmanager.py",
         "notifications/heartbeat.py",
         "report/prometheus.py",
     ),
+    "h11": "sources/http.py",
     "hyperscan": "events/scan.py",
     "pynvml": "sources/nvml.py",
     "sqlite3": "state/disk.py",

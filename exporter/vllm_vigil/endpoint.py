@@ -66,8 +66,12 @@ class Endpoint:
 def trust(endpoint: Endpoint) -> ssl.SSLContext | None:
     """Whose certificates are believed; None without TLS. Raises OSError when `ca_file` is unusable."""
     if not endpoint.url.startswith("https:"):
-        return None  # loading certificates takes 20 ms and 3 MB that http does not need
-    return ssl.create_default_context(cafile=endpoint.ca_file)
+        return None  # loading certificates takes 20 ms and 3 MB
+    if endpoint.ca_file is not None:
+        return ssl.create_default_context(cafile=endpoint.ca_file)
+    import certifi  # noqa: PLC0415  # 1 MB that http does not need
+
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def words(error: BaseException) -> str:

@@ -18,7 +18,8 @@ from loguru import logger
 from standins.alertmanager import Alertmanager
 from standins.program import free_port, until
 from vllm_vigil.clock import CrankedClock, settle
-from vllm_vigil.notifications.alertmanager import LEFT_OUT_SECONDS, Member, PushSettings, member_of
+from vllm_vigil.notifications.alertmanager import LEFT_OUT_SECONDS, Member
+from vllm_vigil.notifications.push_settings import PushSettings, member_of
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.units import Seconds, Secret
 

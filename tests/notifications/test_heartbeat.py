@@ -12,7 +12,8 @@ import pytest
 from standins.program import free_port
 from standins.switch import CANARY, Switch
 from vllm_vigil.clock import CrankedClock, settle
-from vllm_vigil.notifications.heartbeat import STILL_SECONDS, Heartbeat, HeartbeatSettings
+from vllm_vigil.notifications.heartbeat import STILL_SECONDS, Heartbeat
+from vllm_vigil.notifications.heartbeat_settings import HeartbeatSettings
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.units import Seconds, Secret
 

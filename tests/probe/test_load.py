@@ -10,7 +10,8 @@ import pytest
 from vllm_vigil.clock import RealClock, settle
 from vllm_vigil.probe.answer import Answer, Outcome
 from vllm_vigil.probe.load import Figures, figures, load, rounds
-from vllm_vigil.probe.request import Question, Server
+from vllm_vigil.probe.question import Question
+from vllm_vigil.probe.request import Server
 
 
 def of(*answers: Answer, seconds: float = 2.0) -> Figures:

@@ -14,8 +14,9 @@ from standins.vllm import StandInVllm
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.endpoint import Endpoint
 from vllm_vigil.model import Snapshot
+from vllm_vigil.probe.answer import Proven
 from vllm_vigil.probe.checks import PromptSettings
-from vllm_vigil.probe.prober import Prober, Proven
+from vllm_vigil.probe.prober import Prober
 from vllm_vigil.probe.settings import ProbeSettings
 from vllm_vigil.probe.suite import Suite
 from vllm_vigil.units import Seconds

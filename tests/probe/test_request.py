@@ -15,7 +15,8 @@ from standins.vllm import StandInVllm
 from vllm_vigil.clock import RealClock
 from vllm_vigil.endpoint import Endpoint
 from vllm_vigil.probe.answer import Answer, Outcome
-from vllm_vigil.probe.request import Api, Question, entered
+from vllm_vigil.probe.question import Api, Question
+from vllm_vigil.probe.request import entered
 from vllm_vigil.units import Secret
 
 CANARY = "c4n4ry-d0-n0t-sh0w"

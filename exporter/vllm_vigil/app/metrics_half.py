@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
-from vllm_vigil.probe.prober import Prober
 from vllm_vigil.series.normalise import Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
@@ -34,6 +34,24 @@ class Verdicts:
     gpus: GpuVerdict = field(default_factory=GpuVerdict)
     host: HostVerdict = field(default_factory=HostVerdict)
     watch: WatchVerdict = field(default_factory=lambda: WatchVerdict({}, ()))
+
+
+class Prober(Protocol):
+    """Asks one server for a token when `consider` finds a reason, or on schedule."""
+
+    @property
+    def server(self) -> str:
+        """Whom it asks."""
+
+    def consider(self, *, doubted: bool, serving: bool) -> None:
+        """See whether there is a reason now."""
+
+    async def run(self) -> None:
+        """Ask whenever there is one, until cancelled."""
+
+    def snapshot(self) -> Snapshot:
+        """What came of it."""
+        ...
 
 
 class MetricsHalf:

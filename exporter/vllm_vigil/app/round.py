@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from vllm_vigil.app import wanted
 from vllm_vigil.app.alert_half import AlertHalf, Parts
 from vllm_vigil.app.metrics_half import MetricsHalf, Verdicts
 from vllm_vigil.app.numbers import numbers
@@ -34,14 +35,13 @@ from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
 from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification, Reason
-from vllm_vigil.notifications.alertmanager import Alert, Member
 from vllm_vigil.notifications.channel import Channel
-from vllm_vigil.notifications.heartbeat import Heartbeat
 from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.proof import Proof
+from vllm_vigil.notifications.push_settings import Alert
 from vllm_vigil.notifications.sender import Picture, Sender
-from vllm_vigil.probe.prober import Prober, Proven
+from vllm_vigil.probe.answer import Proven
 from vllm_vigil.recorder.flight import Flight
 from vllm_vigil.series.normalise import Normaliser
 from vllm_vigil.sources.host import Host
@@ -98,8 +98,8 @@ class Round:
         hear = self._verdict.hear
         self.alerts = AlertHalf(parts, clock, telemetry, hear, self._changed, heard=taps[0], opens=taps[1])
         self._clock = clock
-        push = config.alertmanager
-        self.members = [Member(url, push, self._pushed, clock, telemetry) for url in push.urls]
+        self._began = clock.monotonic()
+        self.members = wanted.members(config, self._pushed, clock, telemetry)
         telemetry.members_known((member.name for member in self.members), told=Heard)
         samplers = list(_samplers(config, clock, telemetry))
         normalisers = {
@@ -114,9 +114,9 @@ class Round:
             telemetry,
             told=self._told,
             normalisers=normalisers,
-            probers=[Prober(each, each.probe, clock, self._proven) for each in config.vllm if each.probe.enabled],
+            probers=wanted.probers(config, clock, self._proven),
         )
-        self.heart = self._heart()
+        self.heart = wanted.heart(config, clock, telemetry, self._age_seconds)
         self._watch = Watch(
             (log.path for of_server in logs.values() for log in of_server if log.path), self.alerts.wake
         )
@@ -180,18 +180,10 @@ class Round:
             sender.picture = _picture(self.recorder, channel)
         return sender
 
-    def _heart(self) -> Heartbeat | None:
-        """The dead man's switch, if one is set; the tick of a round that has just begun is as old as the round."""
-        settings, clock, began = self.config.heartbeat, self._clock, self._clock.monotonic()
-        if settings.url is None:
-            return None
-
-        def age_seconds() -> float:
-            last = self.metrics.last_tick
-            return clock.monotonic() - (began if last is None else last)
-
-        self._telemetry.heartbeats_known()
-        return Heartbeat(settings.url, settings, clock, self._telemetry, age_seconds)
+    def _age_seconds(self) -> float:
+        """Time since the last tick; before the first, since the round began."""
+        last = self.metrics.last_tick
+        return self._clock.monotonic() - (self._began if last is None else last)
 
     def _numbers(self, incident: Incident) -> Labels:
         """What the server's last readings said, for the message on an incident of it; and where its bundle stands."""

@@ -13,8 +13,8 @@ from vllm_vigil.events.times import zone
 from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.incidents.rules import RULES, RuleSettings
 from vllm_vigil.lines.settings import LogSettings
-from vllm_vigil.notifications.alertmanager import PushSettings
-from vllm_vigil.notifications.heartbeat import HeartbeatSettings
+from vllm_vigil.notifications.heartbeat_settings import HeartbeatSettings
+from vllm_vigil.notifications.push_settings import PushSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.probe.settings import ProbeSettings
 from vllm_vigil.recorder.settings import RecorderSettings

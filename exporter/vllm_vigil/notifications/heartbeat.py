@@ -9,37 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 import httpx
 from loguru import logger
 
 from vllm_vigil.clock import Clock
+from vllm_vigil.notifications.heartbeat_settings import HeartbeatSettings
 from vllm_vigil.telemetry import Telemetry
-from vllm_vigil.units import Seconds, Secret, format_duration
+from vllm_vigil.units import Secret, format_duration
 
 STILL_SECONDS = 30.0
 """A tick older than this stands still; `/-/healthy` says so at the same age."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatSettings:
-    """The address that is asked on every interval, as Healthchecks or an uptime monitor gives it; none without it."""
-
-    url: Secret | None = None
-    interval: Seconds = Seconds(60.0)
-    timeout: Seconds = Seconds(10.0)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used, without a letter of the address."""
-        if self.url is not None and not _usable(self.url.reveal()):
-            yield "url", "must be an address that begins with http:// or https:// (not shown, it is a secret)"
-        if self.interval < 1:
-            yield "interval", "must be 1s or more"
-        if self.timeout <= 0:
-            yield "timeout", "must be more than 0s"
 
 
 class Heartbeat:
@@ -131,13 +112,3 @@ def _words(error: BaseException) -> str:
             return os.strerror(cause.errno).lower() if cause.errno > 0 else "its name cannot be resolved"
         cause = cause.__cause__ or cause.__context__
     return f"failed with {type(error).__name__}"
-
-
-def _usable(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = httpx.URL(url).host
-        host.encode("idna")  # a name with a part of more than 63 letters cannot be asked for
-    except (ValueError, httpx.InvalidURL):  # a port that is no number, half an IPv6 address
-        return False
-    return parts.scheme in {"http", "https"} and bool(host) and parts.port != 0 and url.split() == [url]

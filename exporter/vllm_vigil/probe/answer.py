@@ -35,3 +35,13 @@ class Answer:
     text: str = ""
     error: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a probe says of its server: whether it made a token, and when the request began (epoch seconds)."""
+
+    server: str
+    answered: bool
+    began: float
+    words: str

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vllm_vigil.probe.answer import Answer, Outcome
-from vllm_vigil.probe.request import Question, Server
+from vllm_vigil.probe.question import Question
+from vllm_vigil.probe.request import Server
 
 MAX_REQUESTS = 10_000
 MAX_CONCURRENCY = 256

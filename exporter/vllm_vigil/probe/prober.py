@@ -10,30 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 from loguru import logger
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.endpoint import Endpoint, words
 from vllm_vigil.model import Point, Series, Snapshot, labels
-from vllm_vigil.probe.answer import Answer, Outcome
+from vllm_vigil.probe.answer import Answer, Outcome, Proven
 from vllm_vigil.probe.checks import unmet
-from vllm_vigil.probe.request import Question, Server, entered
+from vllm_vigil.probe.question import Question
+from vllm_vigil.probe.request import Server, entered
 from vllm_vigil.probe.schedule import Occasion, Schedule
 from vllm_vigil.probe.settings import ProbeSettings
 from vllm_vigil.probe.suite import Suite
 from vllm_vigil.series.probe import DURATION, FIRST_TOKEN, REQUESTS, SUCCESS
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """What a probe says of its server: whether it made a token, and when the request began (epoch seconds)."""
-
-    server: str
-    answered: bool
-    began: float
-    words: str
 
 
 class Prober:

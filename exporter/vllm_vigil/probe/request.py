@@ -13,15 +13,14 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
 import httpx
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.endpoint import Endpoint, trust, words
 from vllm_vigil.probe.answer import Answer, Outcome
+from vllm_vigil.probe.question import Question
 from vllm_vigil.probe.stream import DONE, Events, Piece, piece_of
 from vllm_vigil.redact import mask
 from vllm_vigil.units import format_duration
@@ -29,41 +28,6 @@ from vllm_vigil.units import format_duration
 MAX_BODY = 8 * 1024 * 1024
 SMALL_BODY = 64 * 1024
 MAX_WORDS = 200
-
-
-class Api(StrEnum):
-    """Where a prompt is sent. Not every model has a chat template; every one that generates has completions."""
-
-    COMPLETIONS = "completions"
-    CHAT = "chat"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked. `counted` wants the server's own count of tokens, which vLLM has from 0.4.3 on."""
-
-    prompt: str = "1"
-    system: str | None = None
-    api: Api = Api.COMPLETIONS
-    max_tokens: int = 1
-    temperature: float = 0.0
-    timeout_seconds: float = 10.0
-    counted: bool = False
-
-    @property
-    def path(self) -> str:
-        """Where it is sent."""
-        return "/v1/chat/completions" if self.api is Api.CHAT else "/v1/completions"
-
-    def body(self, model: str) -> dict[str, Any]:
-        """As vLLM takes it."""
-        says: dict[str, Any] = {"prompt": self.prompt}
-        if self.api is Api.CHAT:
-            system = [{"role": "system", "content": self.system}] if self.system is not None else []
-            says = {"messages": [*system, {"role": "user", "content": self.prompt}]}
-        usage = {"stream_options": {"include_usage": True}} if self.counted else {}
-        options = {"model": model, "max_tokens": self.max_tokens, "temperature": self.temperature, "stream": True}
-        return says | options | usage
 
 
 @dataclass(slots=True)

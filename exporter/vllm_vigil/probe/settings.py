@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllm_vigil.probe.request import Api
+from vllm_vigil.probe.question import Api
 from vllm_vigil.probe.suite import Suite
 from vllm_vigil.units import Seconds
 

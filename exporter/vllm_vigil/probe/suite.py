@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from vllm_vigil.probe.answer import Answer
 from vllm_vigil.probe.checks import PromptSettings, Unmet, unmet
-from vllm_vigil.probe.request import Api, Question, Server
+from vllm_vigil.probe.question import Api, Question
 from vllm_vigil.units import Seconds
 
 MAX_TOKENS = 4096
@@ -66,6 +66,14 @@ class Result:
     name: str
     answer: Answer
     unmet: tuple[Unmet, ...]
+
+
+class Server(Protocol):
+    """Who is asked."""
+
+    async def ask(self, question: Question, model: str) -> Answer:
+        """Ask once."""
+        ...
 
 
 async def results(suite: Suite, server: Server, model: str) -> AsyncIterator[Result]:
