@@ -21,6 +21,7 @@ from vllm_vigil.model import (
     Incident,
     IncidentState,
     Point,
+    Points,
     Series,
     Severity,
     Snapshot,
@@ -78,8 +79,8 @@ def snapshot() -> Snapshot:
                 points += [Point((*own, ("le", str(bucket))), 1.0, "_bucket") for bucket in range(BUCKETS)]
                 points += [Point(own, 1.5, "_sum"), Point(own, 2.0, "_count")]
             else:
-                points += [Point(tuple(sorted((*own, row.only))) if row.only[0] else own, 3.25)]
-        found[row.series] = Series(row.series, tuple(points))
+                points += [Point(tuple(sorted((*own, row.only))) if row.only else own, 3.25)]
+        found[row.series] = Series(row.series, Points.of(points))
     return Snapshot(found)
 
 

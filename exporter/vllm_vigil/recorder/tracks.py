@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vllm_vigil.model import EngineHealth, EngineState, Labels, Point, Snapshot
+from vllm_vigil.model import EngineHealth, EngineState, Labels, Points, Snapshot
 
 ENGINE, GPU = "engine", "gpu"
 STATES = tuple(EngineState)
@@ -35,7 +35,7 @@ class Row:
     unit: str
     counts: bool = False
     suffix: str = ""
-    only: tuple[str, str] = ("", "")
+    only: tuple[str, str] | None = None
 
 
 ROWS: tuple[Row, ...] = (
@@ -71,21 +71,19 @@ def taken(snapshot: Snapshot, engines: Iterable[EngineHealth]) -> dict[Track, fl
     """Every number of a tick, by its track. What the snapshot does not know is not in it."""
     found = {Track(ENGINE, f"{each.server}/{each.engine}", STATE): float(STATES.index(each.state)) for each in engines}
     for row in ROWS:
-        for point in _points(snapshot, row):
-            track = Track(row.kind, _named(row.kind, point.labels), row.name)
+        for pairs, value in _numbers(snapshot, row):
+            track = Track(row.kind, _named(row.kind, pairs), row.name)
             before = found.get(track)  # of several models of one engine
             both = max if row.unit == "ratio" else operator.add
-            found[track] = point.value if before is None else both(before, point.value)
+            found[track] = value if before is None else both(before, value)
     return found
 
 
-def _points(snapshot: Snapshot, row: Row) -> Iterator[Point]:
-    points = snapshot.points(row.series)
-    if row.suffix:
-        return (point for point in points if point.suffix == row.suffix)
-    if row.only[0]:
-        return (point for point in points if row.only in point.labels)
-    return iter(points)
+def _numbers(snapshot: Snapshot, row: Row) -> Iterator[tuple[Labels, float]]:
+    points = Points.of(snapshot.points(row.series))
+    for pairs, value, suffix in zip(points.labels, points.values, points.suffixes, strict=True):
+        if suffix == row.suffix and (row.only is None or row.only in pairs):
+            yield pairs, value
 
 
 def _named(kind: str, labels: Labels) -> str:

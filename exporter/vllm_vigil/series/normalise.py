@@ -28,6 +28,7 @@ from vllm_vigil.series.vllm import CONTEXT_TOKENS, ENGINE_INFO, ENGINE_INFO_SETT
 
 MAX_SERIES = 5000
 
+_ORDER = {name: place for place, name in enumerate(SPECS)}
 _KEY, _VALUE = attrgetter("name", "labels"), attrgetter("value")
 
 
@@ -121,7 +122,11 @@ def joined(snapshots: Iterable[Snapshot]) -> Snapshot:
         for name, series in snapshot.series.items():
             before = found.get(name)
             found[name] = series if before is None else _side_by_side(before, series)
-    return Snapshot({name: found[name] for name in dict.fromkeys((*SPECS, *found)) if name in found})
+    return Snapshot({name: found[name] for name in sorted(found, key=_place)})
+
+
+def _place(name: str) -> int:
+    return _ORDER.get(name, len(_ORDER))
 
 
 def _side_by_side(one: Series, other: Series) -> Series:
