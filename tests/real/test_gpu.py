@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_vigil.clock import CrankedClock
+from vllm_vigil.clock import CrankedClock, RealClock
 from vllm_vigil.model import Reading
 from vllm_vigil.sources.nvml import GpuSettings, Nvml
 
@@ -43,20 +43,35 @@ CPU_SECONDS_A_GPU = 0.003
 """Of every second, on average: a driver's calls are waits for the GPU's firmware in which the core spins."""
 
 
-def read(settings: GpuSettings, seconds: int = 2) -> tuple[Reading, float]:
-    """The last reading of so many, a second apart by the source's clock, and the CPU seconds of the later ones."""
+def read(settings: GpuSettings) -> Reading:
+    """The second of two readings, a second apart: the activity monitor tells nothing at the first."""
 
-    async def all_of_them() -> tuple[Reading, float]:
-        clock = CrankedClock()
+    async def both() -> Reading:
+        clock = RealClock()
         source = Nvml(settings, clock)
+        await source.read()
+        await clock.sleep(1.0)
         reading = await source.read()
+        await source.close()
+        return reading
+
+    return asyncio.run(both())
+
+
+def cpu_seconds(seconds: int) -> float:
+    """What a reading costs, on average over so many, a second apart by the source's clock; the first is left out."""
+
+    async def all_of_them() -> float:
+        clock = CrankedClock()
+        source = Nvml(GpuSettings(), clock)
+        await source.read()
         begun = time.process_time()
-        for _ in range(seconds - 1):
+        for _ in range(seconds):
             await clock.crank(1.0)
-            reading = await source.read()
+            await source.read()
         spent = time.process_time() - begun
         await source.close()
-        return reading, spent
+        return spent / seconds
 
     return asyncio.run(all_of_them())
 
@@ -86,13 +101,13 @@ def test_it_says_what_nvidia_smi_says(asked: str) -> None:
     """Every GPU, in our units; what nvidia-smi has not, we have not."""
     series, labels, unit, apart = SAME[asked]
     theirs = [float(each[asked]) * unit for each in smi(asked) if each[asked].replace(".", "").isdecimal()]
-    assert of(read(GpuSettings())[0], series, labels) == pytest.approx(theirs, abs=apart, rel=1e-9)
+    assert of(read(GpuSettings()), series, labels) == pytest.approx(theirs, abs=apart, rel=1e-9)
 
 
 def test_it_names_the_gpus_as_nvidia_smi_does() -> None:
     """Index, UUID, name, driver and VBIOS."""
     theirs = smi("index", "uuid", "name", "driver_version", "vbios_version")
-    infos = [dict(each.labels) for each in read(GpuSettings())[0].samples if each.name == "gpu_info"]
+    infos = [dict(each.labels) for each in read(GpuSettings()).samples if each.name == "gpu_info"]
     ours = [(each["gpu"], each["uuid"], each["name"], each["driver_version"], each["vbios_version"]) for each in infos]
     assert ours == [tuple(each.values()) for each in theirs]
 
@@ -101,11 +116,10 @@ def test_a_recording_of_it_plays_the_same_series(tmp_path: Path) -> None:
     """scripts/record-gpu leaves nothing out that the sidecar reads, and nothing that names the board."""
     done = subprocess.run((sys.executable, RECORD), capture_output=True, text=True, check=True)
     (tmp_path / "machine.txt").write_text(done.stdout)
-    assert names(read(GpuSettings(machine=tmp_path / "machine.txt"))[0]) == names(read(GpuSettings())[0])
+    assert names(read(GpuSettings(machine=tmp_path / "machine.txt"))) == names(read(GpuSettings()))
     assert [each["uuid"] for each in smi("uuid") if each["uuid"] in done.stdout] == []
 
 
 def test_reading_it_once_a_second_costs_little() -> None:
     """Two minutes of readings, with the rows that are asked every 10 and 60 s."""
-    reading, spent = read(GpuSettings(), seconds=120)
-    assert spent / 119 < CPU_SECONDS_A_GPU * int(reading.facts["gpus"])
+    assert cpu_seconds(120) < CPU_SECONDS_A_GPU * len(smi("index"))
