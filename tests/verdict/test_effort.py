@@ -37,6 +37,29 @@ def test_power_and_memory_together_tell_work_from_a_kernel_that_spins(
     assert Look("0", **numbers).effort is effort
 
 
+MEASURED = [
+    ("H100 decodes", 0.57, 0.60, 355.0, Effort.WORKING),
+    ("H100 prefills", 1.00, 0.31, 698.0, Effort.WORKING),
+    ("H100 decodes for one client", 0.05, 0.05, 140.0, Effort.QUIET),
+    ("H100 holds memory at rest", 0.0, 0.0, 122.0, Effort.QUIET),
+    ("H100, 24 blocks spin", 1.0, 0.0, 135.0, Effort.SPINNING),
+    ("H100, one thread spins", 1.0, 0.0, 126.0, Effort.SPINNING),
+    ("H200 decodes", 0.48, 0.50, 336.0, Effort.WORKING),
+    ("H200 holds memory at rest", 0.0, 0.0, 120.0, Effort.QUIET),
+    ("H200, 24 blocks spin", 1.0, 0.0, 130.0, Effort.SPINNING),
+]
+"""Utilisation, memory activity and watts of real GPUs with a limit of 700 W, their work a stand-in for vLLM's."""
+
+
+@pytest.mark.parametrize(("utilization", "memory", "watts", "effort"), [row[1:] for row in MEASURED])
+@pytest.mark.parametrize("bands", [{}, {"idle_watts": 122.0, "busy_watts": 283.0, "busy_memory": 0.45}])
+def test_what_real_gpus_drew_is_told_apart(
+    utilization: float, memory: float, watts: float, effort: Effort, bands: dict[str, float]
+) -> None:
+    """Before anything was learned, and with the bands that the sidecar had learned there after four minutes."""
+    assert Look("0", utilization, memory, watts, 700.0, **bands).effort is effort
+
+
 def test_one_gpu_that_works_speaks_for_its_engine() -> None:
     """The others wait for it; one that spins among some at rest is the tell of a collective that hangs."""
     working = Look("0", 0.9, 0.4, 600.0, 700.0)
