@@ -8,7 +8,7 @@ Times named `at` are seconds since the epoch (wall clock); spans are in seconds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -110,7 +110,8 @@ class Line:
 class Stretch:
     """Whole lines, `block[start:end]`, that are of no interest unless a record of their file is held open.
 
-    `block` stands at the byte `at` of the generation; `levels` are of lines not at INFO: (start in the block, level).
+    `block` stands at the byte `at` of the generation; `levels` says where in it lines are left out that are not at
+    INFO: a byte of each by its level, in order.
     """
 
     file: str
@@ -120,7 +121,7 @@ class Stretch:
     at: int
     server: str = ""
     generation: str = ""
-    levels: tuple[tuple[int, str], ...] = ()
+    levels: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,9 @@ class Day:
             (directory / name).touch()
         self.ways = (Way(directory, None, self.clock), Way(directory, by, self.clock))
         self.rotations = 0
+        self.apart = (
+            False  # a warning that might go on was held in one of them, and is read and counted again after a restart
+        )
         self.each(lambda way: way.read(1 << 20))
 
     def each(self, act: object) -> None:
@@ -153,6 +156,14 @@ class Day:
         self.rotations += 1
         shutil.copy(self.directory / name, self.directory / f"{name}.{self.rotations}")
         os.truncate(self.directory / name, 0)
+
+    def commit(self) -> None:
+        """Store where each was left."""
+        by_lines, by_blocks = ({(line.file, line.offset, line.data) for line in way.joiner.held()} for way in self.ways)
+        assert by_blocks <= by_lines
+        assert all(b" WARNING " in data for _, _, data in by_lines - by_blocks)
+        self.apart = self.apart or by_lines != by_blocks
+        self.each(lambda way: way.commit())
 
     def wait(self) -> None:
         """Let time pass, so that what is held is over."""
@@ -200,7 +211,7 @@ def play(day: Day, action: tuple[object, ...]) -> None:
         case ("copytruncate", str(name)):
             day.copytruncate(name)
         case ("commit",):
-            day.each(lambda way: way.commit())
+            day.commit()
         case ("restart",):
             day.each(lambda way: way.restart())
         case _:
@@ -220,7 +231,8 @@ def test_blocks_give_what_lines_give_through_a_day_of_two_logs(
             play(day, action)
         day.close()
         lines, blocks = (each.told() for each in day.ways)
-        assert lines == blocks
+        assert lines[0] == blocks[0]
+        assert day.apart or lines == blocks
 
 
-SCANS = {way: way(TEXTS.by_level["INFO"] or ()) for way in WAYS}
+SCANS = {way: way(TEXTS.by_level) for way in WAYS}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from standins.log_replay import WALL, lines_of, logs
 from vllm_vigil.clock import CrankedClock
+from vllm_vigil.commands import reading
 from vllm_vigil.commands.reading import BLOCK_BYTES, Bar, Log
 from vllm_vigil.commands.replay import Story
 from vllm_vigil.events import record, scan, shape
@@ -45,7 +46,7 @@ def told(path: Path, by: scan.Scan | None, rows: tuple[Pattern, ...] = PATTERNS)
 @pytest.mark.parametrize("log", logs(), ids=[log.stem for log in logs()])
 def test_every_sample_gives_the_same_by_either_way(log: Path, way: type[scan.Hyperscan | scan.Standard]) -> None:
     """Events with their fields, incidents with their times, and the count of each level."""
-    by = way(TEXTS.by_level["INFO"] or ())
+    by = way(TEXTS.by_level)
     assert told(log, None) == told(log, by)
 
 
@@ -109,7 +110,7 @@ def test_any_log_gives_the_same_by_either_way(
     path = tmp_path_factory.getbasetemp() / f"{way.__name__}.log"
     path.write_bytes(b"\n".join(lines) + b"\n" * ended)
     events, counts = told(path, None)
-    assert (events, counts) == told(path, way(TEXTS.by_level["INFO"] or ()))
+    assert (events, counts) == told(path, way(TEXTS.by_level))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
@@ -122,7 +123,7 @@ def test_bytes_changed_anywhere_give_the_same(tmp_path: Path, way: type[scan.Hyp
         changed.append(line[:at] + rng.choice([b"", line[at : at + 1] * 2, b" ", b"(", b"7"]) + line[at + 1 :])
     path = tmp_path / "changed.log"
     path.write_bytes(b"\n".join(changed))
-    by = way(TEXTS.by_level["INFO"] or ())
+    by = way(TEXTS.by_level)
     assert told(path, None)[1] == told(path, by)[1]
     assert kinds(told(path, None)[0]) == kinds(told(path, by)[0])
 
@@ -154,15 +155,18 @@ def kinds(facts: list[str]) -> Counter[str]:
 
 
 def test_an_ordinary_log_hardly_reaches_python(tmp_path: Path) -> None:
-    """Of ten thousand access and statistics lines none is given, and all are counted."""
+    """Of ten thousand access and statistics lines and five thousand warnings none is given, and all are counted."""
     access = b'(APIServer pid=1) INFO:     10.0.0.1:1 - "POST /v1/completions HTTP/1.1" 200 OK\n'
     stats = b"(APIServer pid=1) INFO 11-21 03:05:31 [loggers.py:248] Engine 000: Avg prompt throughput: 1.0 tokens/s\n"
+    warning = b"(EngineCore pid=2) WARNING 11-21 03:05:31 [scheduler.py:9] request 7 waits for 0.7 s\n"
     log = tmp_path / "ordinary.log"
-    log.write_bytes((access + stats) * 5000)
+    log.write_bytes((access + stats + warning) * 5000)
     for way in WAYS:
-        by = way(TEXTS.by_level["INFO"] or ())
-        assert ([], []) == Sieve(TEXTS, by).sift((access + stats) * 5000)
-        assert {"INFO": 10_000} == told(log, by)[1]
+        by = way(TEXTS.by_level)
+        given, levels = Sieve(TEXTS, by).sift((access + stats + warning) * 500)
+        assert [] == given
+        assert {"WARNING": 500} == {level: len(places) for level, places in levels.items() if places}
+        assert {"INFO": 10_000, "WARNING": 5_000} == told(log, by)[1]
 
 
 UNMARKED = [
@@ -172,6 +176,9 @@ UNMARKED = [
         ("INFO", "x.py:1", "ordinary"),
         ("DEBUG", "x.py:1", "detail"),
         ("WARNING", "x.py:2", "of no interest"),
+        ("WARNING", "x.py:2", "Traceback (most recent call last):"),
+        ("WARNING", "x.py:2", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"),
+        ("WARNING", "x.py:2", "RequestValidationError caught. Request id: 7"),
         ("ERROR", "core.py:1", "WorkerProc hit an exception."),
         ("ERROR", "core.py:1", "Traceback (most recent call last):"),
         ("ERROR", "core.py:1", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -195,14 +202,50 @@ RAW = [
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(lines=st.lists(st.one_of(st.sampled_from(UNMARKED), st.sampled_from(RAW)), max_size=60))
+@given(
+    lines=st.lists(st.one_of(st.sampled_from(UNMARKED), st.sampled_from(RAW)), max_size=60),
+    block_bytes=st.sampled_from((2500, BLOCK_BYTES)),
+)
 def test_a_log_without_marks_gives_the_same_by_either_way(
-    tmp_path_factory: pytest.TempPathFactory, way: type[scan.Hyperscan | scan.Standard], lines: list[bytes]
+    tmp_path_factory: pytest.TempPathFactory,
+    way: type[scan.Hyperscan | scan.Standard],
+    lines: list[bytes],
+    block_bytes: int,
 ) -> None:
     """Records of several processes are open most of the time, and the log's clock goes on, stands and goes back."""
     path = tmp_path_factory.getbasetemp() / f"unmarked{way.__name__}.log"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
-    assert told(path, None) == told(path, way(TEXTS.by_level["INFO"] or ()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BLOCK_BYTES", block_bytes)
+        by_scan = told(path, way(TEXTS.by_level))
+    assert told(path, None) == by_scan
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+@pytest.mark.parametrize("between", [0, 1500], ids=["in one block", "over the end of a block"])
+def test_a_warning_of_no_interest_is_read_after_all_when_it_goes_on_with_a_text(
+    tmp_path: Path, way: type[scan.Hyperscan | scan.Standard], between: int
+) -> None:
+    """Its first lines were left out; the event has all of them, and a client's own text in it opens nothing."""
+    ordinary = b'(APIServer pid=1) INFO:     10.0.0.1:1 - "POST /v1/completions HTTP/1.1" 200 OK\n'
+    warning = b"(Core pid=2) WARNING 11-21 03:05:31 [x.py:9] "
+    head = [b"it failed", b"Traceback (most recent call last):", b'  File "x.py", line 1, in execute_model']
+    oom = b"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1 GiB"
+    path = tmp_path / "unmarked.log"
+    path.write_bytes(
+        ordinary * (BLOCK_BYTES // len(ordinary) - 1)
+        + b"".join(warning + text + b"\n" for text in head)
+        + ordinary * between
+        + warning
+        + oom
+        + b"\n"
+    )
+    story = Story(PATTERNS, RULES, Bar([]), zone("UTC"))
+    story._sieves = lambda: Sieve(TEXTS, way(TEXTS.by_level))
+    event, incident = story.tell([str(path)])
+    assert ("cuda_oom", "it failed") == (event["event"], event["message"])
+    assert "runtime" == incident["labels"]["phase"]
+    assert {"INFO": BLOCK_BYTES // len(ordinary) - 1 + between, "WARNING": 4} == told(path, way(TEXTS.by_level))[1]
 
 
 def test_an_open_record_has_no_ordinary_line_read_but_the_one_that_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +285,7 @@ def test_a_line_longer_than_a_block_is_one_line(tmp_path: Path) -> None:
     """It costs a block of memory, and what follows it is read."""
     path = tmp_path / "long.log"
     path.write_bytes(b"x" * (3 * BLOCK_BYTES) + b"\nERROR:    no\n")
-    long, *rest = Log(str(path), Sieve(TEXTS, scan.scan(TEXTS.by_level["INFO"] or ())), Bar([])).lines()
+    long, *rest = Log(str(path), Sieve(TEXTS, scan.scan(TEXTS.by_level)), Bar([])).lines()
     assert isinstance(long, Line)
     assert [b"ERROR:    no"] == [line.data for line in rest if isinstance(line, Line)]
     assert 3 * BLOCK_BYTES > len(long.data)

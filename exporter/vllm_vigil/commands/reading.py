@@ -15,7 +15,7 @@ from vllm_vigil.lines.split import Piece, Splitter
 from vllm_vigil.lines.wrap import Parts
 from vllm_vigil.model import Line, Stretch
 
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 192 * 1024  # with the line that goes on behind it, no more than is scanned at once
 
 
 class Log:
@@ -46,7 +46,7 @@ class Log:
             with _opened(self.name) as raw, gzip.GzipFile(fileobj=raw) if self._packed else raw as stream:
                 while data := stream.read(BLOCK_BYTES):
                     self._progress.read(raw)
-                    yield data
+                    yield data + stream.readline(BLOCK_BYTES)
         except (OSError, EOFError) as error:
             raise UsageError(f"cannot replay {self.name}: {getattr(error, 'strerror', None) or error}") from error
 

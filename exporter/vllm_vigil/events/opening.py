@@ -7,6 +7,7 @@ has gone on, and hardly ever belong to one; of all lines that begin the same the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,9 +40,10 @@ class Opening(NamedTuple):
         return _process(self.prefix)
 
 
-def openings(block: bytes, start: int, end: int) -> list[tuple[bytes, bytes, bytes]]:
-    """What makes an `Opening`, for each line of a stretch, in order."""
-    return _OPENING.findall(block, start, end)
+def openings(block: bytes, start: int, end: int) -> Iterator[tuple[int, Opening]]:
+    """Where each line of a stretch begins, and how."""
+    for match in _OPENING.finditer(block, start, end):
+        yield match.start(), Opening(*match.groups(b""))
 
 
 @lru_cache(maxsize=256)

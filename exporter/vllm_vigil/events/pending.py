@@ -93,7 +93,7 @@ def goes_on(pending: Pending, part: Part) -> bool:
     if begun.shape is Shape.RECORD:
         if (part.level, part.at, part.source) != (begun.level, begun.at, begun.source):
             return False
-        return pending.soft or _is_traceback_part(part.text)
+        return pending.soft or is_traceback_part(part.text)
     if part.shape is not Shape.RAW or CHILD.match(part.text):
         return False
     return not (part.text.startswith(TRACEBACK) and pending.ended and not pending.chained)
@@ -111,7 +111,8 @@ def time_has_gone_on(pending: Pending, at: float) -> bool:
     return pending.part.at is not None and at > pending.part.at + 1
 
 
-def _is_traceback_part(text: str) -> bool:
+def is_traceback_part(text: str) -> bool:
+    """Whether a line can belong to a record of which another was the first, where nothing marks that it does."""
     if not text or text[0].isspace() or text.startswith((TRACEBACK, *CHAINS, *_CUDA_TAIL)):
         return True
     return bool(_EXCEPTION.match(text))

@@ -10,16 +10,27 @@ skip then.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC
 from typing import Protocol
 
 from vllm_vigil.clock import Clock, CrankedClock
+from vllm_vigil.events.behind import Behind, line_of
 from vllm_vigil.events.opening import Opening, openings
 from vllm_vigil.events.part import Part, Shape
-from vllm_vigil.events.pending import CHAINS, CHILD, GROUP, TRACEBACK, Pending, goes_on, is_over, time_has_gone_on
-from vllm_vigil.events.prefix import RECORD, last_timed
+from vllm_vigil.events.pending import (
+    CHAINS,
+    CHILD,
+    GROUP,
+    TRACEBACK,
+    Pending,
+    goes_on,
+    is_over,
+    is_traceback_part,
+    time_has_gone_on,
+)
 from vllm_vigil.events.shape import read
 from vllm_vigil.events.times import Zone, epoch
 from vllm_vigil.model import Line, Record, Stretch
@@ -27,7 +38,6 @@ from vllm_vigil.model import Line, Record, Stretch
 MAX_PENDING = 64
 
 Key = tuple[str, str, str, bool]  # file, process, pid, whether it has vLLM's prefix
-Behind = tuple[bytes, int, int]  # whole lines, `block[start:end]`
 Read = tuple[str, int, list[list[int]]]  # generation, end of what was read, the parts of it not handed out
 
 
@@ -56,7 +66,7 @@ class Joiner:
         self._gate = gate
         self._passed: Counter[tuple[str, str]] = Counter()  # file, level -> lines that were not read
         self._said_at: dict[str, float] = {}  # file -> the last time that a line of it said
-        self._behind: dict[str, list[Behind]] = {}  # file -> what was left out since, all of one block
+        self._behind: defaultdict[str, Behind] = defaultdict(Behind)  # file -> what was left out of it
         self._pending: dict[Key, Pending] = {}  # in the order in which they began
         self._marked: set[str] = set()  # files whose records mark that they go on
         self._read: dict[str, tuple[str, int]] = {}  # file -> generation, end of what was read
@@ -68,22 +78,24 @@ class Joiner:
         """The records that this line completed: none, or some, its own among them or not; or that a stretch did."""
         if isinstance(line, Stretch):
             return self._pass_over(line)
-        if self._known(line) or self._passes(line):
-            return []
+        return [] if self._known(line) or self._passes(line) else self._take(line)
+
+    def _take(self, line: Line, *, matters: bool = True) -> list[Record]:
+        """Read one line; one that was left out may end a record, and begins none that could go on."""
         part = read(line.data, self._clock.wall(), self._zone)
         self._telemetry.lines_read(line.file, part.level)
         if part.at is not None:
             self._said_at[line.file] = part.at
-            self._behind.pop(line.file, None)
+            self._behind[line.file].forget_times()
         done = self._turn(line)
         soft = line.soft or line.data.endswith(b"\r")
         if soft and part.shape is Shape.RECORD:
             self._marked.add(line.file)
         key = (line.file, part.process, part.pid, part.shape is Shape.RECORD)
-        pending = self._pending.get(key)
+        pending = self._pending.get(key) or self._look_back(line, key, part)
         if pending and goes_on(pending, part):
             return [*done, *self._continue(key, pending, line, part, soft=soft)]
-        begins = self._may_go_on(line, part, soft=soft)
+        begins = matters and self._may_go_on(line, part, soft=soft)
         done += self._close(lambda k, p: (k == key and (begins or p.ended)) or (k[0] == line.file and is_over(p, part)))
         return [*done, *self._begin(key, line, part, soft=soft, begins=begins)]
 
@@ -92,19 +104,18 @@ class Joiner:
         for (file, level), count in self._passed.items():
             self._telemetry.lines_read(file, level, count)
         self._passed.clear()
-        for file in list(self._behind):
+        for file in self._behind:
             self.said_at(file)
+        self._behind.clear()
         latest = self._clock.monotonic() - older_than_seconds
         return self._close(lambda _, pending: pending.born <= latest)
 
     def said_at(self, file: str) -> float | None:
         """The time that the last line said which said one (epoch seconds)."""
-        for block, start, end in reversed(self._behind.pop(file, ())):
-            last = last_timed(block, start, end)
-            at = read(block[slice(*last)], self._clock.wall(), self._zone).at if last else None
-            if at is not None:
-                self._said_at[file] = at
-                break
+        timed = self._behind[file].take_timed()
+        at = read(timed, self._clock.wall(), self._zone).at if timed else None
+        if at is not None:
+            self._said_at[file] = at
         return self._said_at.get(file)
 
     def _passes(self, line: Line) -> bool:
@@ -113,8 +124,7 @@ class Joiner:
             return False
         self._reach(line.file, line.generation, line.end)
         self._passed[line.file, "INFO"] += 1
-        if RECORD.match(line.data):
-            self._behind[line.file] = [(line.data + b"\n", 0, len(line.data) + 1)]
+        self._behind[line.file].leave_line(line.data)
         return True
 
     def _pass_over(self, stretch: Stretch) -> list[Record]:
@@ -123,31 +133,25 @@ class Joiner:
             self._leave_out(stretch, stretch.start, stretch.end)
             return []
         done: list[Record] = []
-        block, left, at = stretch.block, stretch.start, stretch.start  # from `left` on nothing was counted
+        left = stretch.start  # from here on nothing was counted
         harmless: set[tuple[bytes, ...]] = set()
-        passed = 0
-        for opening in openings(block, stretch.start, stretch.end):
+        for at, opening in openings(stretch.block, stretch.start, stretch.end):
             if opening in harmless:
-                passed += 1
                 continue
-            at = _lines_on(block, at, passed)
-            passed = 0
             if not self._busy(stretch.file):
                 break
-            if not self._matters(stretch, Opening(*opening)):
+            if not self._matters(stretch, opening):
                 harmless.add(opening)
-                passed = 1
                 continue
             self._leave_out(stretch, left, at)
-            left = block.find(b"\n", at) + 1
-            done += self.feed(_line_of(stretch, at, left))
+            left = stretch.block.find(b"\n", at) + 1
+            done += self._take(line_of(stretch, at, left), matters=False)
             harmless.clear()
-            at = left
         self._leave_out(stretch, left, stretch.end)
         return done
 
     def _matters(self, stretch: Stretch, opening: Opening) -> bool:
-        """Whether a line that was left out, beginning so, changes a record that is held open, or may hold one open."""
+        """Whether a line that was left out, beginning so, changes a record that is held open."""
         file = stretch.file
         if file in self._skip or self._read.get(file, ("", 0))[0] != stretch.generation:
             return True
@@ -156,9 +160,7 @@ class Joiner:
             return any(pending.ended or pending.part.at is not None for pending in held)
         if not opening.when:
             return False
-        if (file, *opening.process, True) in self._pending or (
-            opening.level == b"WARNING" and file not in self._marked
-        ):
+        if (file, *opening.process, True) in self._pending:
             return True
         at = epoch(opening.time, self._clock.wall(), self._zone)
         return at is not None and any(time_has_gone_on(pending, at) for pending in held)
@@ -166,15 +168,14 @@ class Joiner:
     def _leave_out(self, stretch: Stretch, start: int, end: int) -> None:
         if start == end:
             return
-        file, others = stretch.file, [level for begins, level in stretch.levels if start <= begins < end]
-        for level in others:
-            self._passed[file, level] += 1
-        self._passed[file, "INFO"] += stretch.block.count(b"\n", start, end) - len(others)
+        file, lines = stretch.file, stretch.block.count(b"\n", start, end)
+        for level, places in stretch.levels.items():
+            count = bisect_left(places, end) - bisect_left(places, start)
+            self._passed[file, level] += count
+            lines -= count
+        self._passed[file, "INFO"] += lines
         self._reach(file, stretch.generation, stretch.at + end)
-        behind = self._behind.get(file)
-        if behind and behind[-1][0] is not stretch.block:
-            self.said_at(file)  # so that no more than one block is kept
-        self._behind.setdefault(file, []).append((stretch.block, start, end))
+        self._behind[file].leave(stretch, start, end)
 
     def _busy(self, file: str) -> bool:
         """Whether a record of the file is held open, so that its next line may change what becomes of it."""
@@ -195,6 +196,20 @@ class Joiner:
             done.append(self._pending.pop(next(iter(self._pending))).record())
         self._pending[key] = pending
         return done
+
+    def _look_back(self, line: Line, key: Key, part: Part) -> Pending | None:
+        """The record that a line goes on with, if it began in lines that were left out: nothing told that it would."""
+        unmarked = part.shape is Shape.RECORD and part.level == "WARNING" and line.file not in self._marked
+        if not unmarked or not is_traceback_part(part.text):
+            return None
+        past = Joiner(_Uncounted(), self._clock, self._zone)
+        for before in self._behind[line.file].before(line):
+            past.feed(before)
+        pending = past._pending.get(key)
+        if pending is None or not goes_on(pending, part):
+            return None
+        self._pending[key] = pending
+        return pending
 
     def _may_go_on(self, line: Line, part: Part, *, soft: bool) -> bool:
         """Whether a record that begins so can have more lines."""
@@ -264,18 +279,6 @@ class Joiner:
             del self._skip[line.file]
             return False
         return not any(start <= line.offset < stop for start, stop in ranges)
-
-
-def _lines_on(block: bytes, at: int, count: int) -> int:
-    for _ in range(count):
-        at = block.find(b"\n", at) + 1
-    return at
-
-
-def _line_of(stretch: Stretch, start: int, after: int) -> Line:
-    """One line of a stretch, as if it had not been left out."""
-    data, offset, end = stretch.block[start : after - 1], stretch.at + start, stretch.at + after
-    return Line(stretch.file, data, stretch.server, stretch.generation, offset, end)
 
 
 class _Uncounted:

@@ -1,18 +1,19 @@
-"""A block of whole lines -> the lines that may matter, without Python looking at the others.
+"""A block of whole lines -> a byte of each line that may matter, without Python looking at the others.
 
-Two ways to the same lines: one Hyperscan database, whose speed does not depend on how many texts are looked for, and
-the standard library where Hyperscan has no wheel. A line is left out only if it surely is an ordinary record at INFO:
-it begins as `prefix.py` says, none of the texts stands in it, and nothing in it could hide one (carriage returns that
-take text back, NULs, escapes). The spans given are (start, end) without the line end, in order, each once.
+Two ways: Hyperscan, whose speed does not depend on how many texts are looked for, and the standard library where
+Hyperscan has no wheel. A line is not marked only if it surely is an ordinary one: it begins as `prefix.py` says, none
+of the texts of its level stands in it, and nothing in it could hide one (carriage returns that take text back, NULs,
+escapes). Which of the marked ones matter is for the sieve to find out, so one too many costs time and nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
-from vllm_vigil.events.prefix import LEAVING, ORDINARY
+from vllm_vigil.events.prefix import INFO, LEVELS, leaving
 
 try:
     import hyperscan
@@ -21,93 +22,119 @@ try:
 except ImportError:  # no wheel for this machine: the other way gives the same
     FAST = False
 
+if TYPE_CHECKING:
+    from hyperscan import Database
+
 Span = tuple[int, int]
-HIDING = (b"\r", b"\0", b"\xc2\x9b")
-_ESCAPE = b"\x1b"
+Texts = Mapping[str, tuple[bytes, ...] | None]
+"""Of each quiet level what must stand in a line for it to matter, None if all of the level matter."""
+Positions = dict[str, list[int]]
+HIDING = rb"[\r\0]|\xc2\x9b|[^\n)]\x1b"
+"""An escape after `)` ends the colour of the process part; elsewhere it could stand within a text."""
+_HIDING_BYTES = (b"\r", b"\0", b"\x9b", b"\x1b")
 
 
 class Scan(Protocol):
     """One way."""
 
-    def spans(self, block: bytes) -> Iterable[Span]:
-        """The lines of the block that may matter; the block ends with a line end."""
+    def look(self, block: bytes) -> tuple[list[int], Positions]:
+        """A byte of each line that may matter; of the ordinary ones among the others, one of each not at INFO."""
         ...
 
 
-def scan(texts: Iterable[bytes]) -> Scan:
-    """The fastest way that this machine has, to look for these texts at INFO."""
+def scan(texts: Texts) -> Scan:
+    """The fastest way that this machine has."""
     return Hyperscan(texts) if FAST else Standard(texts)
 
 
-class Hyperscan:
-    """One database of everything; it lets other threads work meanwhile."""
-
-    def __init__(self, texts: Iterable[bytes]) -> None:
-        # An escape after `)` ends the colour of the process part; elsewhere it could stand within a text.
-        expressions = [LEAVING, rb"[^\n)]\x1b", *(_plain(text) for text in (*HIDING, *texts))]
-        self._database = hyperscan.Database()
-        self._database.compile(
-            expressions=expressions,
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=[hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_DOTALL] * len(expressions),
-        )
-
-    def spans(self, block: bytes) -> Iterator[Span]:
-        """See `Scan`."""
-        ends: list[int] = []
-
-        def hit(_expression: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append(end - 1)
-
-        self._database.scan(block, match_event_handler=hit)
-        after = 0
-        for at in ends:  # in the order in which they end
-            if at < after:
-                continue
+def spans(block: bytes, marks: Iterable[int]) -> Iterator[Span]:
+    """The lines in which marks stand, without their ends, in order and each once."""
+    after = 0
+    for at in sorted(marks):
+        if at >= after:
             start, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
             yield start, end
             after = end + 1
 
 
-class Standard:
-    """`re` leaps over runs of ordinary lines; what it leaps over is searched text by text, which is fast in C."""
+class Hyperscan:
+    """Several small databases: each runs at its own speed, and one of all would take half as long again as they do.
 
-    def __init__(self, texts: Iterable[bytes]) -> None:
-        self._texts = tuple(texts)
-        self._run = re.compile(rb"(?:" + ORDINARY + rb".*+\n)*+")
-        self._plain_run = re.compile(rb"(?:" + ORDINARY + rb"[^\n\x1b]*+\n)*+")
+    Other threads can work meanwhile.
+    """
 
-    def spans(self, block: bytes) -> Iterator[Span]:
+    def __init__(self, texts: Texts) -> None:
+        sought = dict.fromkeys(text for of_level in texts.values() for text in of_level or ())
+        self._texts = _database(map(_plain, sought))
+        self._hiding = _database([HIDING])
+        self._levels = _database(LEVELS.values(), range(len(LEVELS)))
+        self._leaving = cache(lambda expression: _database([expression]))
+
+    def look(self, block: bytes) -> tuple[list[int], Positions]:
         """See `Scan`."""
-        marks = self._marks(block)
-        run = self._plain_run if _ESCAPE in block else self._run
-        at, size = 0, len(block)
-        mark = next(marks, size)
-        while at < size:
-            stop = run.match(block, at).end()  # type: ignore[union-attr]  # it matches the empty run too
-            while mark < stop:
-                start, end = block.rfind(b"\n", 0, mark) + 1, block.find(b"\n", mark)
-                yield start, end
-                while mark <= end:
-                    mark = next(marks, size)
-            if stop < size:
-                end = block.find(b"\n", stop)
-                yield stop, end
-                stop = end + 1
-                while mark < stop:
-                    mark = next(marks, size)
-            at = stop
+        marks: list[int] = []
+        levels: Positions = {level: [] for level in LEVELS}
+        _note(self._leaving(leaving(block)), block, marks)
+        _note(self._texts, block, marks)
+        if _may_hide(block):
+            _note(self._hiding, block, marks)
+        _note(self._levels, block, *levels.values())
+        return marks, levels
 
-    def _marks(self, block: bytes) -> Iterator[int]:
-        """Where a text stands, or what could hide one."""
-        found: list[int] = []
-        for text in (*HIDING, *self._texts):
+
+def _database(expressions: Iterable[bytes], ids: Iterable[int] = ()) -> Database:
+    """One that tells of a match which expression it was, or of all of them that it was the only one."""
+    table = list(expressions)
+    database = hyperscan.Database()
+    database.compile(
+        expressions=table,
+        ids=[*ids] or [0] * len(table),
+        elements=len(table),
+        flags=[hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_DOTALL] * len(table),
+    )
+    return database
+
+
+def _note(database: Database, block: bytes, *found: list[int]) -> None:
+    """Add the last byte of every match to the list of its expression."""
+
+    def hit(expression: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        found[expression].append(end - 1)
+
+    database.scan(block, match_event_handler=hit)
+
+
+class Standard:
+    """`re` leaps over runs of lines at INFO; what it leaps over is searched text by text, which is fast in C."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts["INFO"] or ()
+        self._run = re.compile(rb"(?:" + INFO + rb".*+\n)*+")
+        self._hiding = re.compile(HIDING)
+
+    def look(self, block: bytes) -> tuple[list[int], Positions]:
+        """See `Scan`; it marks every line that is not at INFO."""
+        marks = [*self._others(block), *self._found(block)]
+        if _may_hide(block):
+            marks += [match.start() for match in self._hiding.finditer(block)]
+        return marks, {}
+
+    def _others(self, block: bytes) -> Iterator[int]:
+        at = 0
+        while (at := self._run.match(block, at).end()) < len(block):  # type: ignore[union-attr]  # it matches the empty run too
+            yield at
+            at = block.find(b"\n", at) + 1
+
+    def _found(self, block: bytes) -> Iterator[int]:
+        for text in self._texts:
             at = block.find(text)
             while at >= 0:
-                found.append(at)
+                yield at
                 at = block.find(text, at + 1)
-        return iter(sorted(found))
+
+
+def _may_hide(block: bytes) -> bool:
+    return any(byte in block for byte in _HIDING_BYTES)
 
 
 def _plain(text: bytes) -> bytes:

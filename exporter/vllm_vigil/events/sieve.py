@@ -1,25 +1,24 @@
-"""Blocks of one file -> the spans of the lines that `record.py` must see, and the levels of the others.
+"""Blocks of one file -> the spans of the lines that `record.py` must see, and where others stand that are not at INFO.
 
-The promise: the events are those of reading every line, and so are the counts. What is left out is complete in itself
-and of no row's interest: at INFO what the scan does not give, at DEBUG and WARNING what holds none of the texts.
-That holds while no record is held open: then the joiner looks into what was left out, as far as that record goes. A
-WARNING may go on unmarked while the file has shown no mark (CR LF), so until then all of them are given.
+The promise: the events are those of reading every line, and so are the counts. What is left out is an ordinary record
+of a quiet level, in which none of the texts stands that a row looks for at that level. While a record is held open the
+joiner looks into what was left out, as far as that record goes, and back into it when a line goes on with a record
+that began there.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import cache
 
 from vllm_vigil.events.pattern import Pattern
-from vllm_vigil.events.prefix import DOCUMENT, ORDINARY, RECORD, last_timed
-from vllm_vigil.events.scan import Scan, Span, scan
+from vllm_vigil.events.prefix import DOCUMENT, INFO, ORDINARY, QUIET, last_timed
+from vllm_vigil.events.scan import Positions, Scan, Span, scan, spans
 
 _HIDING = (b"\0", b"\xc2\x9b", b"\x1b")
-_ORDINARY = re.compile(ORDINARY)
-QUIET = ("DEBUG", "INFO", "WARNING")
-"""Levels of which a record can be of no interest; every ERROR is an event, and raw text may be a traceback."""
+_INFO = re.compile(INFO)
 
 
 class Texts:
@@ -43,47 +42,39 @@ class Texts:
 
 
 class Sieve:
-    """For one file. `scan` may be shared among files, as it has no state."""
+    """Has no state, and may be shared among files."""
 
     def __init__(self, texts: Texts, by: Scan) -> None:
         self._texts = texts
         self._scan = by
-        self._marked = False
 
-    def sift(self, block: bytes) -> tuple[list[Span], list[tuple[int, str]]]:
-        """The spans of the lines to be read; where each of the others begins that is not at INFO, and its level.
+    def sift(self, block: bytes) -> tuple[list[Span], Positions]:
+        """The spans of the lines to be read; a byte of each of the others that is not at INFO, by its level.
 
         The block is of whole lines.
         """
+        marks, levels = self._scan.look(block)
+        for level, positions in levels.items():
+            if self._texts.by_level[level] is None:
+                marks += positions
         given: list[Span] = []
         maybe: dict[str, list[Span]] = {level: [] for level in QUIET}
-        for start, end in self._scan.spans(block):
-            level = self._quiet(block, start, end)
+        for start, end in spans(block, marks):
+            for positions in filter(None, levels.values()):
+                del positions[bisect_left(positions, start) : bisect_left(positions, end)]
+            level = _level(block, start, end)
             (maybe[level] if level else given).append((start, end))
-        levels: list[tuple[int, str]] = []
-        for level, spans in maybe.items():
-            unheard = self._texts.unheard(level, [block[start:end] for start, end in spans]) if spans else []
-            given += [span for span, out in zip(spans, unheard, strict=True) if not out]
-            if level != "INFO":
-                levels += [(span[0], level) for span, out in zip(spans, unheard, strict=True) if out]
-        return sorted(given), sorted(levels)
+        for level, lines in maybe.items():
+            unheard = self._texts.unheard(level, [block[start:end] for start, end in lines]) if lines else []
+            given += [span for span, out in zip(lines, unheard, strict=True) if not out]
+            if level != "INFO" and any(unheard):
+                found = [start for (start, _), out in zip(lines, unheard, strict=True) if out]
+                levels[level] = sorted([*levels.get(level, ()), *found])
+        return sorted(given), levels
 
     def last_timed(self, block: bytes, low: int, high: int) -> Span | None:
         """See `last_timed`."""
         return last_timed(block, low, high)
-
-    def _quiet(self, block: bytes, start: int, end: int) -> str:
-        """The level of a line that may be of no interest, "" for one that must be read."""
-        if block[end - 1 : end] == b"\r":
-            self._marked = self._marked or RECORD.match(block, start, end) is not None
-            return ""
-        match = RECORD.match(block, start, end)
-        if match:
-            level = match["level"].decode()
-            quiet = level == "DEBUG" or (level == "WARNING" and self._marked)
-            return level if quiet and block.find(b"\r", start, end) < 0 else ""
-        document = DOCUMENT.fullmatch(block, start, end)
-        return document["level"].decode() if document else ""
 
 
 class Gate:
@@ -94,7 +85,7 @@ class Gate:
 
     def passes(self, data: bytes) -> bool:
         """Whether the line need not be read while no record is open. It has no line end, and nothing rewrote it."""
-        if self._texts is None or not _ORDINARY.match(data):
+        if self._texts is None or not _INFO.match(data):
             return False
         for text in self._texts:
             if text in data:
@@ -105,12 +96,22 @@ class Gate:
 def sieves(rows: Iterable[Pattern]) -> Callable[[], Sieve | None]:
     """What makes a sieve for each file, for these rows; it makes none if a row looks at every line at INFO.
 
-    The scan that they share is made with the first: it costs 0.1 s and some memory, and not everybody has a log.
+    The scan that they share is made with the first: it costs some time and memory, and not everybody has a log.
     """
     texts = Texts(rows)
-    at_info = texts.by_level["INFO"]
-    shared = cache(lambda: scan(at_info or ()))
-    return lambda: None if at_info is None else Sieve(texts, shared())
+    shared = cache(lambda: scan(texts.by_level))
+    return lambda: None if texts.by_level["INFO"] is None else Sieve(texts, shared())
+
+
+def _level(block: bytes, start: int, end: int) -> str:
+    """The level of a line that may be of no interest, "" for one that must be read."""
+    if block.find(b"\r", start, end) >= 0:
+        return ""
+    ordinary = ORDINARY.match(block, start, end)
+    if ordinary:
+        return (ordinary["level"] or b"INFO").decode()
+    document = DOCUMENT.fullmatch(block, start, end)
+    return document["level"].decode() if document else ""
 
 
 def _texts(rows: tuple[Pattern, ...], level: str) -> tuple[bytes, ...] | None:

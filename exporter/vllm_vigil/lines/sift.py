@@ -6,7 +6,7 @@ the longest line that is kept whole, so a line that is longer never hides in one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from vllm_vigil.lines.split import LINE_LIMIT_BYTES, Piece, Splitter
@@ -17,8 +17,8 @@ Span = tuple[int, int]
 class Sieve(Protocol):
     """Who knows which lines matter; for one file, whose blocks it is shown in order."""
 
-    def sift(self, block: bytes) -> tuple[Sequence[Span], Sequence[tuple[int, str]]]:
-        """Of a block of whole lines: those that matter, without their ends; where another one is not at INFO."""
+    def sift(self, block: bytes) -> tuple[Sequence[Span], Mapping[str, Sequence[int]]]:
+        """Of a block of whole lines: those that matter, without their ends; where others are not at INFO, by level."""
         ...
 
     def last_timed(self, block: bytes, low: int, high: int) -> Span | None:
@@ -33,7 +33,7 @@ class Left(NamedTuple):
     start: int
     end: int
     at: int
-    levels: tuple[tuple[int, str], ...]
+    levels: Mapping[str, Sequence[int]]
 
 
 def cut(data: bytes, lines: Splitter, sieve: Sieve | None) -> Iterator[Piece | Left]:
@@ -54,15 +54,11 @@ def cut(data: bytes, lines: Splitter, sieve: Sieve | None) -> Iterator[Piece | L
 
 def _sifted(block: bytes, lines: Splitter, sieve: Sieve) -> Iterator[Piece | Left]:
     spans, levels = sieve.sift(block)
-    begin, at, known = lines.at, 0, 0
+    begin, at = lines.at, 0
     for start, end in (*spans, (len(block), len(block))):
         if at < start:
-            until = known
-            while until < len(levels) and levels[until][0] < start:
-                until += 1
             lines.leave_out(start - at)
-            yield Left(block, at, start, begin, tuple(levels[known:until]))
-            known = until
+            yield Left(block, at, start, begin, levels)
         if start < len(block):
             yield lines.take(block[start:end])
         at = end + 1
