@@ -29,4 +29,4 @@ def test_points_become_columns_and_columns_stay_themselves() -> None:
 
 def test_columns_are_joined_end_to_end() -> None:
     """As two servers of one series are."""
-    assert (*POINTS, *POINTS) == tuple(COLUMNS + Points.of(POINTS))
+    assert (*POINTS, *POINTS) == tuple(Points.end_to_end([COLUMNS, Points.of(POINTS)]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from typing import NamedTuple, overload
 
 Labels = tuple[tuple[str, str], ...]
@@ -111,6 +111,15 @@ class Points(Sequence[Point]):
             return points
         return cls(*zip(*points, strict=True)) if points else cls((), (), ())
 
+    @classmethod
+    def end_to_end(cls, parts: Sequence[Points]) -> Points:
+        """The points of several, one after the other."""
+        return cls(
+            tuple(chain.from_iterable([part.labels for part in parts])),
+            tuple(chain.from_iterable([part.values for part in parts])),
+            tuple(chain.from_iterable([part.suffixes for part in parts])),
+        )
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -127,9 +136,6 @@ class Points(Sequence[Point]):
         """Made as bare tuples are, which is twice as fast as calling `Point`."""
         columns = zip(self.labels, self.values, self.suffixes, strict=True)
         return map(tuple.__new__, repeat(Point), columns)
-
-    def __add__(self, other: Points) -> Points:
-        return Points(self.labels + other.labels, self.values + other.values, self.suffixes + other.suffixes)
 
     def __eq__(self, other: object) -> bool:
         return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vllm_vigil.model import Labels, Points, Reading, Sample, Samples, Snapshot, labels
-from vllm_vigil.series.normalise import Normaliser, normalise
+from vllm_vigil.series.normalise import Junction, Normaliser, normalise
 from vllm_vigil.series.plan import LABEL_LIMIT, OPEN_LABELS_LIMIT
 from vllm_vigil.series.vllm import VLLM_ROWS, VllmRow
 from vllm_vigil.sources.page import Parser, parse
@@ -244,6 +244,21 @@ def test_a_series_whose_numbers_stay_is_the_same_object() -> None:
     assert (2.0,) == before.values
     assert (3.0,) == after.values
     assert before.labels is after.labels
+
+
+def test_where_servers_meet_a_series_whose_parts_stay_is_the_same_object() -> None:
+    """One that moved is made anew of all parts, and a server that is gone is gone from it."""
+    junction = Junction()
+    here, there, moved = (
+        normalise([reading(sample("vllm:num_requests_running", value), server=server)]).snapshot
+        for server, value in (("here", 1.0), ("there", 2.0), ("there", 3.0))
+    )
+    first, again, after, alone = (
+        junction.join(parts).series["llm_requests_running"]
+        for parts in ([here, there], [here, there], [here, moved], [moved])
+    )
+    assert first is again
+    assert [[1.0, 2.0], [1.0, 3.0], [3.0]] == [[point.value for point in each.points] for each in (first, after, alone)]
 
 
 # --- the budget, and vLLM's own names

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
-from vllm_vigil.series.normalise import Normalised, Normaliser, joined
+from vllm_vigil.series.normalise import Junction, Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.gpu import GpuVerdict
@@ -73,6 +73,7 @@ class MetricsHalf:
         self.engines: tuple[EngineHealth, ...] = ()
         self.last_tick: float | None = None
         self._verdicts = verdicts
+        self._junction = Junction()
         self._trends = Trends()
         self._clock = clock
         self._telemetry = telemetry
@@ -100,7 +101,7 @@ class MetricsHalf:
         now = self._clock.monotonic()
         self._telemetry.time_passed()
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
-        snapshot = joined([*read, *(prober.snapshot() for prober in self._probers)])
+        snapshot = self._junction.join([*read, *(prober.snapshot() for prober in self._probers)])
         verdicts, wall = self._verdicts, self._clock.wall()
         host = self._latest("host").get("")
         judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall, host)

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import NamedTuple
 
 from vllm_vigil.model import Point, Points, Reading, Samples, Series, Snapshot, labels
@@ -115,22 +115,41 @@ def normalise(readings: Iterable[Reading]) -> Normalised:
     )
 
 
+class Junction:
+    """Where the snapshots of sources and servers meet, tick by tick.
+
+    A series of which no part is another object than on the tick before is the same object again.
+    """
+
+    def __init__(self) -> None:
+        self._met: dict[str, tuple[list[Series], Series]] = {}
+
+    def join(self, snapshots: Iterable[Snapshot]) -> Snapshot:
+        """One snapshot of all: their series side by side, ours first."""
+        parts: dict[str, list[Series]] = {}
+        for snapshot in snapshots:
+            for name, series in snapshot.series.items():
+                parts.setdefault(name, []).append(series)
+        self._met = {name: self._meet(name, parts[name]) for name in sorted(parts, key=_place)}
+        return Snapshot({name: series for name, (_, series) in self._met.items()})
+
+    def _meet(self, name: str, parts: list[Series]) -> tuple[list[Series], Series]:
+        if len(parts) == 1:
+            return parts, parts[0]
+        before = self._met.get(name)
+        if before is not None and len(before[0]) == len(parts) and all(map(is_, before[0], parts)):
+            return before
+        points = Points.end_to_end([Points.of(part.points) for part in parts])
+        return parts, Series(name, points, parts[0].family)
+
+
 def joined(snapshots: Iterable[Snapshot]) -> Snapshot:
     """One snapshot of several, of different sources or servers: their series side by side, ours first."""
-    found: dict[str, Series] = {}
-    for snapshot in snapshots:
-        for name, series in snapshot.series.items():
-            before = found.get(name)
-            found[name] = series if before is None else _side_by_side(before, series)
-    return Snapshot({name: found[name] for name in sorted(found, key=_place)})
+    return Junction().join(snapshots)
 
 
 def _place(name: str) -> int:
     return _ORDER.get(name, len(_ORDER))
-
-
-def _side_by_side(one: Series, other: Series) -> Series:
-    return Series(one.name, Points.of(one.points) + Points.of(other.points), one.family)
 
 
 def _columns(reading: Reading) -> Samples:

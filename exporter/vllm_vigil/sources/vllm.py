@@ -33,7 +33,7 @@ SMALL_ANSWER = 64 * 1024
 """Bytes that `/health`, `/version` and `/v1/models` may have."""
 
 INLINE_PAGE = 1024 * 1024
-"""Bytes of a page that is parsed on the loop, in 3 ms, or 30 ms the first time; larger ones go to a thread."""
+"""Bytes of a page that is parsed on the loop, in 3 ms, or 25 ms the first time; larger ones go to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
