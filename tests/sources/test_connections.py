@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from standins.proc_tree import ProcTree
-from vllm_vigil.sources.connections import connections
+from vllm_vigil.sources.connections import IPV6_AGAIN, Connections
 from vllm_vigil.sources.listeners import Address, literal
 from vllm_vigil.sources.processes import Processes
 
@@ -19,7 +19,7 @@ REAL = Path("/proc")
 def seen(tree: ProcTree, address: Address, pid: int | None) -> int | None:
     """The connections of the server behind that process."""
     table = Processes(tree.root).look()
-    return connections(tree.root, address, table[pid] if pid else None, table)
+    return Connections(tree.root).count(address, table[pid] if pid else None, table)
 
 
 def row(local: str, remote: str, inode: int = 1, state: str = "01") -> str:
@@ -97,4 +97,19 @@ def test_real_connections_are_counted_and_ours_are_not() -> None:
     with listening(socket.AF_INET, "127.0.0.1") as server:
         address = Address(literal("127.0.0.1"), server.getsockname()[1])
         with socket.create_connection(server.getsockname()):
-            assert connections(REAL, address, None, {}) == 0
+            assert Connections(REAL).count(address, None, {}) == 0
+
+
+def test_a_server_of_ipv4_is_looked_for_in_ipv6_now_and_then(tmp_path: Path) -> None:
+    """A port that opens there too is seen within a minute, and from then on at each look."""
+    tree = ProcTree(tmp_path)
+    ipv4, ipv6 = (tree.root / "self" / "net" / name for name in ("tcp", "tcp6"))
+    ipv4.write_text("header\n" + row("0100007F:1F40", "0100007F:A6C0"))
+    ipv6.write_text("header\n")
+    connections = Connections(tree.root)
+    assert 1 == connections.count(LOCAL, None, {})
+    mapped = "0000000000000000FFFF00000100007F"
+    for clients in (1, 2):
+        ipv6.write_text("header\n" + clients * row(f"{mapped}:1F40", f"{mapped}:A6C1"))
+        found = [connections.count(LOCAL, None, {}) for _ in range(IPV6_AGAIN + 1)]
+        assert ([1] * IPV6_AGAIN + [2] if clients == 1 else [3] * (IPV6_AGAIN + 1)) == found

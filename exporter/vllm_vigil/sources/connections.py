@@ -19,32 +19,62 @@ from vllm_vigil.sources.processes import Process, Table, read_bytes
 TABLE_BYTES = 1 << 24
 """As much of a table of connections as is read: 100,000 of them."""
 
+IPV6_AGAIN = 11
+"""For so many looks IPv6's table is passed over; the next comes after a minute."""
+
 _OURS = re.compile(rb"^ *\d+: \S+ ([0-9A-F]+):([0-9A-F]{4}) 01 (?:\S+ +){5}(\d+) ", re.MULTILINE)
 
 
-def connections(proc: Path, address: Address, process: Process | None, table: Table) -> int | None:
-    """How many clients are connected; None where that cannot be seen, as on another host."""
-    ours = addresses(proc)
-    here = address.loopback or not address.ips.isdisjoint(ours)
-    inside = published(address.port, table) if here else None
-    if process is None and (not here or inside):
-        return None
-    pid = process.pid if process else "self"
-    elsewhere = process is not None and inside is not None and addresses(proc, pid) != ours
-    text = _table(proc, pid)
-    if not text:
-        return None
-    found = _established(text, inside.port if inside and elsewhere else address.port)
-    if not found:
-        return 0
-    ours_too = text if _shares_network(proc, pid) else _table(proc, "self")
-    return max(0, found - _held_by_us(proc, address, ours_too))
+class Connections:
+    """Counts them, look after look, by the tables of one /proc.
+
+    The kernel walks all of its hash table for each of the two: 2 to 6 ms. So IPv6's, in which most servers have
+    nothing, is passed over while the port is not open there, but for one look in `IPV6_AGAIN`.
+    """
+
+    def __init__(self, proc: Path) -> None:
+        self._proc = proc
+        self._only_ipv4: dict[int, tuple[int | str, int]] = {}
+
+    def count(self, address: Address, process: Process | None, table: Table) -> int | None:
+        """How many clients are connected; None where that cannot be seen, as on another host."""
+        proc = self._proc
+        ours = addresses(proc)
+        here = address.loopback or not address.ips.isdisjoint(ours)
+        inside = published(address.port, table) if here else None
+        if process is None and (not here or inside):
+            return None
+        pid = process.pid if process else "self"
+        elsewhere = process is not None and inside is not None and addresses(proc, pid) != ours
+        port = inside.port if inside and elsewhere else address.port
+        text = self._tables(pid, port)
+        if not text:
+            return None
+        found = _established(text, port)
+        if not found:
+            return 0
+        ours_too = text if _shares_network(proc, pid) else _read(proc, "self", "tcp", "tcp6")
+        return max(0, found - _held_by_us(proc, address, ours_too))
+
+    def _tables(self, pid: int | str, port: int) -> bytes:
+        """What may hold connections to that port of that process."""
+        known, looks = self._only_ipv4.get(port, (None, 0))
+        if known == pid and looks:
+            self._only_ipv4[port] = (pid, looks - 1)
+            return _read(self._proc, pid, "tcp")
+        ipv6 = _read(self._proc, pid, "tcp6")
+        self._only_ipv4[port] = (pid, 0 if _is_open(ipv6, port) else IPV6_AGAIN)
+        return (_read(self._proc, pid, "tcp") + b"\n" + ipv6).strip()
 
 
 def _shares_network(proc: Path, pid: int | str) -> bool:
-    """Whether its network is ours. The kernel walks all of its hash table for one look at it: 2 to 6 ms."""
+    """Whether its network is ours, and with it the tables."""
     network = link_to(f"{proc}/{pid}/ns/net")
     return pid == "self" or (network != "" and network == link_to(f"{proc}/self/ns/net"))
+
+
+def _is_open(text: bytes, port: int) -> bool:
+    return re.search(rb"^ *\d+: [0-9A-F]+:%04X " % port, text, re.MULTILINE) is not None
 
 
 def _established(text: bytes, port: int) -> int:
@@ -64,8 +94,8 @@ def _held_by_us(proc: Path, address: Address, text: bytes) -> int:
     return sum(f"socket:[{inode.decode()}]" in held for inode in inodes)
 
 
-def _table(proc: Path, pid: int | str) -> bytes:
-    return b"\n".join(read_bytes(f"{proc}/{pid}/net/{name}", TABLE_BYTES) for name in ("tcp", "tcp6")).strip()
+def _read(proc: Path, pid: int | str, *names: str) -> bytes:
+    return b"\n".join(read_bytes(f"{proc}/{pid}/net/{name}", TABLE_BYTES) for name in names).strip()
 
 
 def _is_of(ip: Ip, address: Address) -> bool:

@@ -15,7 +15,7 @@ from loguru import logger
 from vllm_vigil.model import Labels, Sample, labels
 from vllm_vigil.sources.attribution import attribute, sees_whole_host
 from vllm_vigil.sources.cgroup import Cgroup, Cgroups
-from vllm_vigil.sources.connections import connections
+from vllm_vigil.sources.connections import Connections
 from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.lineage import OTHER, Lineage, Part
 from vllm_vigil.sources.listeners import Address, Listeners
@@ -51,6 +51,7 @@ class HostWatch:
         self._proc = proc
         self._processes = Processes(proc)
         self._listeners = Listeners(proc)
+        self._connections = Connections(proc)
         self._cgroups = Cgroups(proc)
         self._watched: set[int] = set()
         self._vllm: frozenset[tuple[int, int]] = frozenset()
@@ -153,7 +154,7 @@ class HostWatch:
 
     def _of_ports(self, servers: Mapping[str, Address], table: Table) -> Iterator[Sample]:
         for server, address in servers.items():
-            held = connections(self._proc, address, self._found.get(server), table)
+            held = self._connections.count(address, self._found.get(server), table)
             if held is not None:
                 yield Sample("llm_server_connections", labels(server=server), float(held))
 
