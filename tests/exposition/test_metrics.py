@@ -114,6 +114,30 @@ def test_the_snapshot_is_rendered_once_for_each_format(telemetry: Telemetry) -> 
     assert [b"llm_requests_running 1.0" in page for page in pages] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(("scrapes", "before"), [(0, 0), (1, 0), (2, 1)])
+def test_where_several_ask_in_a_tick_the_next_page_is_made_before_they_do(
+    telemetry: Telemetry, scrapes: int, before: int
+) -> None:
+    """None of ten a second waits for it; for one in a minute no page is made that nobody sees."""
+    asked: list[str] = []
+
+    def counting(name: str) -> object:
+        asked.append(name)
+        return spec_of(name)
+
+    metrics = Metrics(counting, telemetry.families)  # type: ignore[arg-type]  # what spec_of gives
+    first, second, third = (snapshot_of(series("llm_requests_running", Point((), value))) for value in (1.0, 2.0, 3.0))
+    metrics.ticked(first)
+    for _ in range(scrapes):
+        metrics.answer(first, "", "")
+    asked.clear()
+    metrics.ticked(second)
+    assert before == len(asked)
+    assert b"llm_requests_running 2.0" in metrics.answer(second, "", "").body
+    metrics.ticked(third)
+    assert 1 == len(asked)
+
+
 def test_our_own_metrics_are_as_old_as_the_snapshot(telemetry: Telemetry, metrics: Metrics) -> None:
     """A counter that moved shows it on the next tick's page; until then a scrape costs nothing."""
     first, second = small_snapshot(), small_snapshot()

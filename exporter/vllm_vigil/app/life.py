@@ -51,10 +51,11 @@ class Life:
         self._stdin: Pump | None = None
         config = loaded.config
         self._recorder = Flight(config.recorder, state_directory(config), clock, self._telemetry)
-        self._round = Round(config, store, clock, self._telemetry, self._pump(config), self._recorder)
+        self._metrics = Metrics(spec_of, self._telemetry.families)
+        self._round = self._made(config)
         self.facts = Facts(self._round, loaded, clock, self.reload)
         settings = loaded.config.web
-        site = Site(self.facts, Metrics(spec_of, self._telemetry.families), settings, web, Webhook(self.facts))
+        site = Site(self.facts, self._metrics, settings, web, Webhook(self.facts))
         self.listener = Listener(settings, web, site)
 
     async def run(self) -> None:
@@ -105,14 +106,16 @@ class Life:
             await work
         if self._next is not None and not self._stop.is_set():
             await self._round.close()  # before the next is made, which begins with what this one leaves in the store
-            config = self._next.config
-            self._recorder.settings = config.recorder
-            pump = self._pump(config)
-            self._round = Round(config, self._store, self._clock, self._telemetry, pump, self._recorder)
+            self._recorder.settings = self._next.config.recorder
+            self._round = self._made(self._next.config)
             self._next = None
             self._turn.clear()
             self.facts.turn_to(self._round)
             logger.info("reloaded the configuration")
+
+    def _made(self, config: Config) -> Round:
+        pump, ticked = self._pump(config), self._metrics.ticked
+        return Round(config, self._store, self._clock, self._telemetry, pump, self._recorder, ticked=ticked)
 
     def _pump(self, config: Config) -> Pump | None:
         """Standard input, from the first round that wants it on: what came is not lost at a reload."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vllm_vigil.app import wanted
@@ -34,7 +34,7 @@ from vllm_vigil.incidents.told import Heard, Told
 from vllm_vigil.lines.pump import Pump
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.wake import Watch
-from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification, Reason
+from vllm_vigil.model import Delivery, Finding, Incident, Labels, Notification, Reason, Snapshot
 from vllm_vigil.notifications.channel import Channel
 from vllm_vigil.notifications.message import Message, Style, compose
 from vllm_vigil.notifications.outbox import Outbox
@@ -61,6 +61,10 @@ RECENT = 200
 ENDED_SECONDS = 300.0  # for so long Alertmanager is told again that it is over, should it have forgotten
 
 
+def _ignore(_: object) -> None:
+    """Nobody wants to know."""
+
+
 class Round:
     """The parts, made for one configuration and wired."""
 
@@ -72,9 +76,12 @@ class Round:
         telemetry: Telemetry,
         stdin: Pump | None = None,
         recorder: Flight | None = None,
+        *,
+        ticked: Callable[[Snapshot], None] = _ignore,
     ) -> None:
         self.config = config
         self.recorder = recorder
+        self._ticked = ticked
         self._telemetry = telemetry
         self.store = store
         self.rules = merge(config.rules) | _watch_rules(config.watch)
@@ -161,6 +168,7 @@ class Round:
         if self.recorder is not None:
             self.recorder.tick(self.metrics.snapshot, judgement.engines)
         self.alerts.weigh(findings, judgement)
+        self._ticked(self.metrics.snapshot)
 
     def _proven(self, proof: Proven) -> None:
         """A probe has come to its end."""
@@ -216,10 +224,6 @@ class Round:
     def wake(self, channel: str) -> None:
         """Something was queued for a channel."""
         self.senders[channel].wake()
-
-
-def _ignore(_: object) -> None:
-    """Nobody records."""
 
 
 def _stamp(data: bytes, now: float) -> float | None:

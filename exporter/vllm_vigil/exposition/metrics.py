@@ -1,7 +1,8 @@
 """Snapshot and our own registry -> the page that Prometheus scrapes: text 0.0.4 or OpenMetrics 1.0, gzip if taken.
 
 A page is made once for each snapshot, which is to say each tick, and kept in the forms that were asked for: ten
-scrapers cost one rendering, and a scrape costs a socket write. What the sidecar says of itself is as old as the
+scrapers cost one rendering, and a scrape costs a socket write. It is made when the first asks; where several ask in
+every tick, when the tick is over, so that none of them waits for it. What the sidecar says of itself is as old as the
 snapshot beside it. Half a surrogate pair in a label (a file name that is not UTF-8) costs that name and not the page.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from vllm_vigil.exposition.answer import Answer
@@ -25,10 +27,19 @@ class Metrics:
         self._own = Own(own)
         self._snapshot: Snapshot | None = None
         self._kept: dict[tuple[Format, bool], bytes] = {}
+        self._asked: Counter[tuple[Format, bool]] = Counter()
+
+    def ticked(self, snapshot: Snapshot) -> None:
+        """Turn to the next snapshot, and make at once the pages of it that several would wait for."""
+        wanted = [form for form, times in self._asked.items() if times > 1]
+        self._asked.clear()
+        for form, packed in wanted:
+            self._page(snapshot, form, packed=packed)
 
     def answer(self, snapshot: Snapshot, accept: str, accept_encoding: str) -> Answer:
         """The page in the form that the request's two headers ask for."""
         form, packed = choose(accept), weight(accept_encoding, "gzip") > 0
+        self._asked[form, packed] += 1
         headers: tuple[tuple[str, str], ...] = (("Vary", "Accept, Accept-Encoding"),)
         if packed:
             headers += (("Content-Encoding", "gzip"),)
