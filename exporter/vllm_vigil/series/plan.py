@@ -15,6 +15,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -121,10 +122,11 @@ class _Gathering:
             name: [(claim, claim.suffix, seen[claim.row.spec.name]) for claim in found if self._counts(claim)]
             for name, found in self._claims.items()
         }
+        split = cache(_without_le)  # histograms have the same buckets, mostly
         duplicates = 0
         for place, (name, pairs) in enumerate(keys):
             for claim, suffix, known in uses[name]:
-                rest, le = _without_le(pairs) if suffix == "_bucket" else (pairs, "")
+                rest, le = split(pairs) if suffix == "_bucket" else (pairs, "")
                 try:
                     members = known[rest]
                 except KeyError:
