@@ -45,57 +45,68 @@ def _random_text(match: re.Match[str]) -> str:
     return MARK if changes > 0.35 * len(kinds) or run.endswith("=") else run
 
 
-_SECRETS: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
-    (re.compile(pattern, flags), replacement)
-    for pattern, flags, replacement in (
+def _kept(match: re.Match[str]) -> str:
+    """What names the secret stays."""
+    return match[1] + MARK
+
+
+_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], Replacement], ...] = tuple(
+    (tuple(words.split()), re.compile(pattern, flags), replacement)
+    for words, pattern, flags, replacement in (  # the words, of which a match must hold one, are in lower case
         # prompts and answers: what stands after these names is somebody's text, to the closing quote or to the end
-        (r"(Received request [^\s:]++: prompt: ).*+", re.DOTALL, rf"\1{MARK}"),
-        (r"(prompt_token_ids[\"']?\s*+[:=]\s*+)\[[\d\s,.…]*+\]?", 0, rf"\1{MARK}"),
+        ("received", r"(Received request [^\s:]++: prompt: ).*+", re.DOTALL, _kept),
+        ("prompt_token_ids", r"(prompt_token_ids[\"']?\s*+[:=]\s*+)\[[\d\s,.…]*+\]?", 0, _kept),
         (
+            "prompt message content text input output completion",
             (
                 r"(?<![A-Za-z_])((?:prompts?|messages|contents?|(?:prompt_|input_|output_|generated_)?text|inputs?"
                 r"|input_value|outputs?|completion)"
                 rf"[\"']?\s*+[:=]\s*+)(?:{_QUOTED}|[\[{{(]+\s*+[\"'{{].*+)"
             ),
             re.DOTALL | re.IGNORECASE,
-            rf"\1{MARK}",
+            _kept,
         ),
         # addresses that are secrets themselves
         (
+            "slack office discord telegram",
             (
                 r"((?:slack(?:-gov)?\.com/(?:services|workflows|triggers)|webhook\.office\.com"
                 r"|discord(?:app)?\.com/api/(?:v\d++/)?webhooks)/|api\.telegram\.org/bot)\S++"
             ),
             re.IGNORECASE,
-            rf"\1{MARK}",
+            _kept,
         ),
         (
+            "://",
             (
                 r"(?<!\w)((?:slack|pagerduty|discord|tgram|msteams|workflows|mailtos?|ntfys?|gotifys?|jsons?|opsgenie"
                 r"|matrixs?|ilert|goalerts?|incidentio|pagertree|signl4|squadcast|splunk|victorops)://)\S++"
             ),
             re.IGNORECASE,
-            rf"\1{MARK}",
+            _kept,
         ),
-        (r"(://)[^\s/?#]*@", 0, rf"\1{MARK}@"),
+        ("://", r"(://)[^\s/?#]*@", 0, rf"\1{MARK}@"),
         # credentials by name
-        (r"\b(bearer\s++)[\w.~+/=-]{6,}+", re.IGNORECASE, rf"\1{MARK}"),
+        ("bearer", r"\b(bearer\s++)[\w.~+/=-]{6,}+", re.IGNORECASE, _kept),
         (
+            "authorization",
             r"(authorization[\"']?\s*+[:=]\s*+[\"']?)(?:(?:basic|digest|token|bearer)\s++)?(?:\[redacted\]|[^\s,\"']++)",
             re.IGNORECASE,
-            rf"\1{MARK}",
+            _kept,
         ),
         (
+            "key token passw passphrase secret credential",
             (
                 r"((?:api[_-]?keys?|token|passw(?:or)?d|passphrase|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?key"
                 rf"|credentials?)[\"']?\s*+[:=]\s*+)(?:\[redacted\]|\[[^\]]*+\]?|{_QUOTED}|{_BARE})"
             ),
             re.IGNORECASE,
-            rf"\1{MARK}",
+            _kept,
         ),
-        (rf"(--(?:api-key|hf-token|token|password)\s++)(?:{_QUOTED}|{_BARE})", re.IGNORECASE, rf"\1{MARK}"),
+        ("--", rf"(--(?:api-key|hf-token|token|password)\s++)(?:{_QUOTED}|{_BARE})", re.IGNORECASE, _kept),
         # credentials by shape
         (
+            "sk- hf_ nvapi- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox akia asia aiza",
             (
                 r"(?<![A-Za-z0-9])(?:sk-[\w-]{6,}+|hf_\w{6,}+|nvapi-[\w-]{6,}+|gh[pousr]_\w{16,}+|github_pat_\w{16,}+"
                 r"|glpat-[\w-]{8,}+|xox[a-z]-[\w-]{6,}+|A[KS]IA[A-Z0-9]{12,}+|AIza[\w-]{20,}+)"
@@ -103,11 +114,11 @@ _SECRETS: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
             0,
             MARK,
         ),
-        (r"(?<![\w-])eyJ[\w-]{6,}+\.[\w-]++(?:\.[\w-]*+)?", 0, MARK),
-        (r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++", 0, "[email]"),
-        (r"(;base64,)[\w+/=-]++", 0, rf"\1{MARK}"),
-        (r"(?<![A-Za-z0-9])(?:0x)?[0-9a-fA-F]{32,}+(?![A-Za-z0-9])", 0, MARK),
-        (r"(?<![\w+/-])[\w+/-]{40,}+=*+", re.ASCII, _random_text),
+        ("eyj", r"(?<![\w-])eyJ[\w-]{6,}+\.[\w-]++(?:\.[\w-]*+)?", 0, MARK),
+        ("@", r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++", 0, "[email]"),
+        (";base64,", r"(;base64,)[\w+/=-]++", 0, _kept),
+        ("", r"(?<![A-Za-z0-9])(?:0x)?[0-9a-fA-F]{32,}+(?![A-Za-z0-9])", 0, MARK),
+        ("", r"(?<![\w+/-])[\w+/-]{40,}+=*+", re.ASCII, _random_text),
     )
 )
 
@@ -134,8 +145,10 @@ def mask(text: str, limit: int = 300) -> str:
     Line breaks and tabs become one space, so that masked text cannot forge a second line of a log.
     """
     text = _printable(_window(text))
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
+    plain = text.lower() if text.isascii() else None  # other scripts have letters that pass for ours in any case
+    for words, pattern, replacement in _SECRETS:
+        if plain is None or not words or any(map(plain.__contains__, words)):
+            text = pattern.sub(replacement, text)
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"[:limit]
 
 
@@ -166,5 +179,7 @@ def _window(text: str) -> str:
 
 
 def _printable(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text.strip()
     text = _BREAKS.sub(" ", _ESCAPES.sub("", text))
     return _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text)).strip()

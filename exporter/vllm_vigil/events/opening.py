@@ -40,10 +40,9 @@ class Opening(NamedTuple):
         return _process(self.prefix)
 
 
-def openings(block: bytes, start: int, end: int) -> Iterator[tuple[int, Opening]]:
-    """Where each line of a stretch begins, and how."""
-    for match in _OPENING.finditer(block, start, end):
-        yield match.start(), Opening(*match.groups(b""))
+def openings(block: bytes, start: int, end: int) -> Iterator[re.Match[bytes]]:
+    """The lines of a stretch in order; the groups of each make an `Opening`."""
+    return _OPENING.finditer(block, start, end)
 
 
 @lru_cache(maxsize=256)

@@ -135,17 +135,18 @@ class Joiner:
         done: list[Record] = []
         left = stretch.start  # from here on nothing was counted
         harmless: set[tuple[bytes, ...]] = set()
-        for at, opening in openings(stretch.block, stretch.start, stretch.end):
+        for line in openings(stretch.block, stretch.start, stretch.end):
+            opening = line.groups(b"")
             if opening in harmless:
                 continue
             if not self._busy(stretch.file):
                 break
-            if not self._matters(stretch, opening):
+            if not self._matters(stretch, Opening(*opening)):
                 harmless.add(opening)
                 continue
-            self._leave_out(stretch, left, at)
-            left = stretch.block.find(b"\n", at) + 1
-            done += self._take(line_of(stretch, at, left), matters=False)
+            self._leave_out(stretch, left, line.start())
+            left = line.end()
+            done += self._take(line_of(stretch, line.start(), left), matters=False)
             harmless.clear()
         self._leave_out(stretch, left, stretch.end)
         return done
