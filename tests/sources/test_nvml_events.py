@@ -72,6 +72,18 @@ def test_an_xid_is_counted_and_its_time_kept(machine: StandInNvml) -> None:
     play(scene)
 
 
+def test_the_first_reading_waits_until_nvml_was_begun(machine: StandInNvml) -> None:
+    """Nobody is told at every start that NVML is not running, when it is about to."""
+
+    async def scene(source: Nvml, events: NvmlEvents, _: CrankedClock) -> None:
+        machine.set("count 2")
+        early = asyncio.create_task(events.read())
+        assert (await source.read()).error is None
+        assert (await early).error is None
+
+    play(scene)
+
+
 def test_an_xid_is_heard_while_a_reading_hangs(machine: StandInNvml) -> None:
     """The GPU that fails is the one on which the next call does not return."""
 

@@ -17,6 +17,7 @@ and the source comes back when the call does. XIDs are `nvml_events.py`'s, one G
 from __future__ import annotations
 
 import _ctypes
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,11 +90,12 @@ class Nvml:
         nvml = pynvml if settings.machine is None else PlayedNvml(pynvml, settings.machine)
         self._watch = XidWatch(nvml, clock)
         self._driver = _Driver(nvml, clock, self._watch, _options(settings))
+        self._tried = asyncio.Event()
         self.processes: tuple[GpuProcesses, ...] = ()
 
     def events(self) -> NvmlEvents:
         """The XID errors of the same GPUs, as a source of their own: they are heard also while a reading hangs."""
-        return NvmlEvents(self._watch, self._clock)
+        return NvmlEvents(self._watch, self._clock, self._tried)
 
     async def read(self) -> Reading:
         """Read every row of every GPU."""
@@ -105,6 +107,8 @@ class Nvml:
             sweep = _Sweep(error=f"the driver did not answer within {format_duration(timeout)}")
         except WorkerBusy:
             sweep = _Sweep(error="still waiting for a call of the driver that has not returned")
+        finally:
+            self._tried.set()
         self.processes = sweep.processes
         now = self._clock.monotonic()
         return Reading(self.source, self.server, now, now - started, sweep.samples, sweep.facts, sweep.error)

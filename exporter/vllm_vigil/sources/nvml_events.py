@@ -10,6 +10,7 @@ takes up to a quarter of a second; a thread that is stuck in the driver is left 
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import queue
 import threading
@@ -140,18 +141,23 @@ class XidWatch:
 
 
 class NvmlEvents:
-    """The source: what the watch has heard, counted. Its numbers are of the past and do not grow stale."""
+    """The source: what the watch has heard, counted. Its numbers are of the past and do not grow stale.
+
+    `tried` is set once the GPUs have been read or could not be: whether XIDs are heard is not known before.
+    """
 
     source = "nvml_events"
     server = ""
 
-    def __init__(self, watch: XidWatch, clock: Clock) -> None:
+    def __init__(self, watch: XidWatch, clock: Clock, tried: asyncio.Event) -> None:
         self._watch = watch
         self._clock = clock
+        self._tried = tried
         self._counts: dict[tuple[int, str, int], tuple[int, float]] = {}
 
     async def read(self) -> Reading:
         """Count what was heard. Good also while nothing can be heard if there is something new to tell."""
+        await self._tried.wait()
         news = self._count()
         samples = tuple(self._samples())
         error = None if news else self._watch.error
