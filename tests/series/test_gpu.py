@@ -8,7 +8,19 @@ import pytest
 
 from standins.nvml import MACHINES
 from vllm_vigil.series.catalogue import SPECS
-from vllm_vigil.series.gpu import GPU_ROWS, GPU_SPECS, LEFT_OUT, MIG_SPECS, OFTEN, RARELY, Ask, Field, Gpm, GpuRow
+from vllm_vigil.series.gpu import (
+    GPU_ROWS,
+    GPU_SPECS,
+    LEFT_OUT,
+    MIG_SPECS,
+    OFTEN,
+    RARELY,
+    SELDOM,
+    Ask,
+    Field,
+    Gpm,
+    GpuRow,
+)
 
 PEER = [line.split(None, 1) for line in (MACHINES / "peer-series.txt").read_text().splitlines() if line[0] != "#"]
 
@@ -34,10 +46,12 @@ def test_every_series_of_the_table_is_in_the_catalogue() -> None:
 def test_a_row_carries_labels_that_its_series_declares_and_says_how_old_it_may_be(row: GpuRow) -> None:
     """A label that the declaration lacks would be no series of it; a cadence that the help lacks would be a secret."""
     assert {name for name, _ in row.labels} <= set(row.spec.labels)
-    every = 0.0 if isinstance(row.read, Gpm) else row.read.every_seconds
-    says = re.search(r"Asked every (\d+) s", row.spec.help)
-    assert every == (float(says[1]) if says else 0.0)
-    assert every in {0.0, OFTEN, RARELY}
+    if isinstance(row.read, Gpm):
+        assert "10 s" in row.spec.help
+        return
+    says = re.search(r"Asked every (\d+) (s|min)\.", row.spec.help)
+    assert row.read.every_seconds == (float(says[1]) * {"s": 1, "min": 60}[says[2]] if says else 0.0)
+    assert row.read.every_seconds in {0.0, OFTEN, RARELY, SELDOM}
 
 
 def test_no_two_rows_read_the_same_number() -> None:

@@ -203,8 +203,8 @@ def test_a_field_that_fails_now_is_asked_again(machine: StandInNvml) -> None:
 
 
 def test_numbers_that_move_are_followed(machine: StandInNvml) -> None:
-    """Of calls, fields and activity, GPU by GPU."""
-    machine.set("count 2\ngpu* PowerUsage ~1000\ngpu* Field.185 ~1000\ngpu* Gpm.1 ~10\ngpu* GpmSupport 1")
+    """Of calls and fields, GPU by GPU."""
+    machine.set("count 2\ngpu* PowerUsage ~1000\ngpu* Field.185 ~1000")
 
     async def scene(source: Nvml, clock: CrankedClock) -> None:
         seen = []
@@ -212,11 +212,25 @@ def test_numbers_that_move_are_followed(machine: StandInNvml) -> None:
         for _ in range(3):
             await clock.crank(1.0)
             reading = await source.read()
-            names = ("gpu_power_watts", "gpu_power_average_watts")
-            numbers = [value(reading, name, **SECOND) for name in names]
-            seen.append((*numbers, value(reading, "gpu_activity_ratio", **SECOND, part="graphics")))
+            seen.append([value(reading, f"gpu_power{kind}_watts", **SECOND) for kind in ("", "_average")])
         for one, two in itertools.pairwise(seen):
             assert all(before != after for before, after in zip(one, two, strict=True))
+
+    play(scene)
+
+
+def test_activity_comes_with_the_second_reading_and_then_every_10_seconds(machine: StandInNvml) -> None:
+    """One sample says nothing, and two a second apart say it sooner; from then on the driver is spared."""
+    machine.set("gpu* Gpm.1 ~10\ngpu* GpmSupport 1")
+
+    async def scene(source: Nvml, clock: CrankedClock) -> None:
+        seen = []
+        for _ in range(22):
+            reading = await source.read()
+            seen.append(value(reading, "gpu_activity_ratio", **FIRST, part="graphics"))
+            await clock.crank(1.0)
+        assert (None, False) == (seen[0], None in seen[1:])
+        assert [1, 7, 17] == [at for at in range(1, 22) if seen[at] != seen[at - 1]]
 
     play(scene)
 

@@ -7,8 +7,9 @@ remembered by `sources/nvml_board.py`, row by row, so that one value never takes
 
 A read also says how often: what changes by itself at every reading, counters and rare states every 10 s, what only an
 administrator changes every 60 s. So is what the driver has to ask of the GPU's own processor, which costs it up to 3 ms
-of CPU (measured on an H100; most other calls take microseconds): energy and thermal margin every 10 s, violations and
-PCIe errors every 60 s. The help says so, because it is the age that a number may have.
+of CPU (measured on an H100; most other calls take microseconds): energy, thermal margin and activity every 10 s,
+violations and PCIe errors every 60 s; and what never changes, such as the highest clock, every 10 min. The help says
+so, because it is the age that a number may have.
 
 Every series carries `gpu` and `uuid`: after a GPU has fallen off the bus the indexes of the others move up, and a
 counter that changes its board would look like a reset. Throttle reasons leave out "idle", which slows nothing down.
@@ -28,7 +29,7 @@ from vllm_vigil.series.spec import Kind, Spec
 GPU = ("gpu", "uuid")
 MIG = (*GPU, "gi")
 
-ALWAYS, OFTEN, RARELY = 0.0, 10.0, 60.0
+ALWAYS, OFTEN, RARELY, SELDOM = 0.0, 10.0, 60.0, 600.0
 """Seconds between two reads of a row; ALWAYS is every reading."""
 
 ALL_LINKS = 0xFFFFFFFF
@@ -58,7 +59,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Gpm:
-    """One metric of NVML's activity monitor, over the time between two readings."""
+    """One metric of NVML's activity monitor, which is read every 10 s: the mean of that time."""
 
     id: int
 
@@ -80,7 +81,7 @@ class GpuRow:
 
 # --- how a series is declared
 
-_CADENCE = {ALWAYS: "", OFTEN: " Asked every 10 s.", RARELY: " Asked every 60 s."}
+_CADENCE = {ALWAYS: "", OFTEN: " Asked every 10 s.", RARELY: " Asked every 60 s.", SELDOM: " Asked every 10 min."}
 
 
 def _spec(
@@ -223,9 +224,10 @@ def _engine(engine: str, call: Callable[[Any, Any], Any]) -> GpuRow:
 _ACTIVITY = _gauge(
     "gpu_activity_ratio",
     "ratio",
-    "Share of what is possible that a part of the GPU did since the last reading, 0 to 1 (nvmlGpmMetricsGet; Hopper "
-    "and later, not in MIG mode).",
+    "Share of what is possible that a part of the GPU did over 10 s, 0 to 1 (nvmlGpmMetricsGet; Hopper and later, not "
+    "in MIG mode).",
     "part",
+    every=OFTEN,
 )
 ACTIVITIES = (
     ("graphics", 1),
@@ -390,7 +392,7 @@ _THRESHOLD = _gauge(
     "Temperature at which something happens: slowdown, shutdown, or the most that gpu or memory should have "
     "(nvmlDeviceGetTemperatureThreshold).",
     "threshold",
-    every=RARELY,
+    every=SELDOM,
 )
 _MARGIN = _gauge(
     "gpu_temperature_margin_celsius",
@@ -408,7 +410,7 @@ _MARGIN_THRESHOLD = _gauge(
 
 
 def _threshold(threshold: str, number: int) -> GpuRow:
-    ask = Ask(lambda nvml, gpu: nvml.nvmlDeviceGetTemperatureThreshold(gpu, number), RARELY)
+    ask = Ask(lambda nvml, gpu: nvml.nvmlDeviceGetTemperatureThreshold(gpu, number), SELDOM)
     return GpuRow(_THRESHOLD, ask, labels=labels(threshold=threshold))
 
 
@@ -622,7 +624,7 @@ def _violation(policy: str, number: int) -> GpuRow:
 
 SPEED = (
     *_clocks("gpu_clock_hertz", "Clock now", "nvmlDeviceGetClockInfo"),
-    *_clocks("gpu_clock_max_hertz", "Highest clock", "nvmlDeviceGetMaxClockInfo", RARELY),
+    *_clocks("gpu_clock_max_hertz", "Highest clock", "nvmlDeviceGetMaxClockInfo", SELDOM),
     *_clocks(
         "gpu_clock_application_hertz", "Clock that programs are to have", "nvmlDeviceGetApplicationsClock", RARELY
     ),
@@ -630,7 +632,7 @@ SPEED = (
         "gpu_clock_application_default_hertz",
         "Clock that programs have unless another was set",
         "nvmlDeviceGetDefaultApplicationsClock",
-        RARELY,
+        SELDOM,
     ),
     GpuRow(
         _gauge(
@@ -905,8 +907,8 @@ _PCIE_ERRORS = _counter(
 _PCIE_TRAFFIC = _gauge(
     "gpu_pcie_throughput_bytes_per_second",
     "bytes_per_second",
-    "PCIe traffic out of (tx) and into (rx) the GPU: from nvmlGpmMetricsGet on Hopper and later; elsewhere with "
-    "`pcie_throughput: true` from nvmlDeviceGetPcieThroughput, which blocks for 20 ms a direction.",
+    "PCIe traffic out of (tx) and into (rx) the GPU: mean of 10 s from nvmlGpmMetricsGet on Hopper and later; "
+    "elsewhere with `pcie_throughput: true` from nvmlDeviceGetPcieThroughput, which blocks for 20 ms a direction.",
     "direction",
 )
 
@@ -1020,8 +1022,9 @@ _LINK_BYTES = _counter(
 _LINK_TRAFFIC = _gauge(
     "gpu_nvlink_throughput_bytes_per_second",
     "bytes_per_second",
-    "NVLink traffic since the last reading (nvmlGpmMetricsGet; Hopper and later, not in MIG mode).",
+    "NVLink traffic, mean of 10 s (nvmlGpmMetricsGet; Hopper and later, not in MIG mode).",
     "direction",
+    every=OFTEN,
 )
 _LINK_ERRORS = _counter(
     "gpu_nvlink_errors_total",

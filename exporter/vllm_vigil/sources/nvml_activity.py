@@ -54,6 +54,11 @@ class Activity:
             return None
         return cls(nvml, handle, rows, instance) if support.isSupportedDevice else None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no sample yet, with which the next one could be compared."""
+        return self._before is None
+
     def read(self, now: float) -> Shares:
         """What happened since the last reading; what was said then if that was just now."""
         if self._before and now - self._at < SHORTEST_SECONDS:
