@@ -44,6 +44,8 @@ class Board:
         self.uuid = uuid
         self.index = index
         self.processes = GpuProcesses(str(index), uuid, None)
+        self._gpu = ("gpu", str(index))
+        self._uuid = ("uuid", uuid)
         self._nvml = nvml
         self._handle = handle
         self._options = options
@@ -234,7 +236,7 @@ class Board:
         key = self._keys.get((row, extra))
         if key is None:
             before, between, after = around(row, extra)
-            pairs = (*before, ("gpu", str(self.index)), *between, ("uuid", self.uuid), *after)
+            pairs = (*before, self._gpu, *between, self._uuid, *after)
             key = self._keys[(row, extra)] = (row.spec.name, pairs)
         return key
 
