@@ -169,6 +169,18 @@ def test_an_ordinary_log_hardly_reaches_python(tmp_path: Path) -> None:
         assert {"INFO": 10_000, "WARNING": 5_000} == told(log, by)[1]
 
 
+def test_a_text_is_found_without_libc_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is none, Python looks itself; both know zero bytes and ends."""
+
+    def none(_name: str | None) -> object:
+        raise OSError
+
+    monkeypatch.setattr("ctypes.CDLL", none)
+    for holds in (scan.holds, scan._finder()):
+        found = [holds(b"a\0bc\n", text) for text in (b"a", b"\0b", b"c\n", b"bd", b"\n\n")]
+        assert [True, True, True, False, False] == found
+
+
 UNMARKED = [
     f"{process}{level} 11-21 03:05:{second} [{source}] {text}".encode()
     for process in ("(A pid=1) ", "(B pid=2) ", "\x1b[1;36m(A pid=1)\x1b[0;0m ", "")

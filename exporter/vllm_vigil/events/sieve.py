@@ -15,7 +15,7 @@ from functools import cache
 
 from vllm_vigil.events.pattern import Pattern
 from vllm_vigil.events.prefix import DOCUMENT, INFO, ORDINARY, QUIET, last_timed
-from vllm_vigil.events.scan import Positions, Scan, Span, scan, spans
+from vllm_vigil.events.scan import Positions, Scan, Span, holds, scan, spans
 
 _HIDING = (b"\0", b"\xc2\x9b", b"\x1b")
 _INFO = re.compile(INFO)
@@ -36,7 +36,7 @@ class Texts:
         if texts is None or expression is None:
             return [texts is not None] * len(lines)
         joined = b"\n".join(lines)
-        if not any(text in joined for text in (*_HIDING, *texts)):  # in C, and nearly always so
+        if not any(holds(joined, text) for text in (*_HIDING, *texts)):  # in C, and nearly always so
             return [True] * len(lines)
         return [expression.search(line) is None and not _hides(line) for line in lines]
 
