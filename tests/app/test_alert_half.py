@@ -38,19 +38,19 @@ class Scene:
         self.log.touch()
         self.heard: list[tuple[str, str]] = []
         self._directory = directory
-        self._clock = CrankedClock()
+        self.clock = CrankedClock()
 
     def half(self, store: Store) -> AlertHalf:
         """The parts as after a start."""
-        telemetry = Telemetry(self._clock)
-        joiner, incidents = Joiner(telemetry, self._clock), Incidents(RULES)
+        telemetry = Telemetry(self.clock)
+        joiner, incidents = Joiner(telemetry, self.clock), Incidents(RULES)
         joiner.restore(store.memory("records"))
         incidents.restore(store.memory("incidents"), store.open_incidents())
-        reader = Reader({"llama": (LogSettings(str(self.log)),)}, store.positions(), telemetry, self._clock)
-        outbox = Outbox(store, SETTINGS, self._clock, wake=lambda _: None)
+        reader = Reader({"llama": (LogSettings(str(self.log)),)}, store.positions(), telemetry, self.clock)
+        outbox = Outbox(store, SETTINGS, self.clock, wake=lambda _: None)
         told = Told(RULES["alertmanager"], {"llama"}, 3600.0, own=frozenset)
         parts = Parts(reader, joiner, Detector(PATTERNS), incidents, told, outbox, store)
-        return AlertHalf(parts, self._clock, telemetry, hear=lambda server, life, _: self.heard.append((server, life)))
+        return AlertHalf(parts, self.clock, telemetry, hear=lambda server, life, _: self.heard.append((server, life)))
 
     def open(self) -> Store:
         """The state file."""
@@ -106,6 +106,26 @@ def test_a_restart_goes_on_where_the_last_commit_stood(tmp_path: Path) -> None:
     asyncio.run(play(store))
     assert outcome(store) == ONE_PAGE
     assert [incident.key for incident in store.open_incidents()] == [key]
+    store.close()
+
+
+def test_news_is_kept_at_once_and_more_of_the_same_once_a_second(tmp_path: Path) -> None:
+    """A flood of errors must not be a flood of commits; what is not kept yet would be read again."""
+    scene = Scene(tmp_path)
+
+    async def play(store: Store) -> list[float]:
+        half, lasted = scene.half(store), []
+        await half.step()
+        for seconds in (0.0, 0.5, 0.5):
+            await scene.clock.crank(seconds)
+            with scene.log.open("a") as log:
+                log.write("Nov 21 03:05:31 node kernel: NVRM: Xid (PCI:0000:3b:00): 119, pid=1, Timeout\n")
+            await half.step()
+            lasted += [incident.updated - incident.opened for incident in store.open_incidents()]
+        return lasted
+
+    store = scene.open()
+    assert [0.0, 0.0, 1.0] == asyncio.run(play(store))
     store.close()
 
 

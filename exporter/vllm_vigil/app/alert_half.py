@@ -1,7 +1,8 @@
 """Lines and findings -> events -> incidents -> outbox rows, each step in one transaction with the log positions.
 
-With an event the transaction is written at once; positions alone at most once a second. A kill anywhere therefore
-loses no incident: what was not committed is read again, and gives the same key.
+With news for people the transaction is written at once; positions, and more of the same, at most once a second: a disk
+takes longer to keep something than all the rest together. A kill anywhere therefore loses no incident: what was not
+committed is read again, and gives the same key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import partial
 
 from loguru import logger
 
+from vllm_vigil.app.life_told import life_told
 from vllm_vigil.app.rhythm import Rhythm
 from vllm_vigil.clock import Clock
 from vllm_vigil.events.detector import Detector
@@ -33,35 +35,10 @@ from vllm_vigil.worker import Worker
 
 READ_BYTES = 4 * 1024 * 1024
 DISK_SECONDS = 30.0
-POSITION_SECONDS = 1.0
+KEEP_SECONDS = 1.0
 RECORD_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 3600.0
 KEPT_SECONDS = 30 * 86_400.0
-FATAL = frozenset(
-    {
-        "cuda_oom",
-        "kv_cache_too_small",
-        "host_oom_kill",
-        "cuda_error",
-        "nccl_failure",
-        "startup_failed",
-        "worker_died",
-        "engine_dead",
-    }
-)
-"""Rules whose events mean that the engine is not coming back by itself."""
-
-LIFE = {
-    "server_started": "starting",
-    "weights_loading": "loading",
-    "weights_loaded": "profiling",
-    "kv_cache_sized": "warming",
-    "server_ready": "ready",
-    "engine_asleep": "asleep",
-    "engine_awake": "ready",
-    "server_stopping": "stopping",
-}
-"""What a line says that the server does from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +82,7 @@ class AlertHalf:
         self._changes: list[Change] = []
         self._rhythm = Rhythm(clock)
         self._batch = Batch((), more=False)
-        self._positions_saved = 0.0
+        self._kept = 0.0
         self._housekept = 0.0
         self.begun = False
 
@@ -144,8 +121,8 @@ class AlertHalf:
         records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)
         for event in self._events(records):
             self._changes += self._parts.incidents.observe(event)
-        if last or self._changes or now - self._positions_saved >= POSITION_SECONDS:
-            self._positions_saved = now
+        if last or _any_news(self._changes) or now - self._kept >= KEEP_SECONDS:
+            self._kept = now
             await self._keep()
         return batch.more
 
@@ -153,13 +130,14 @@ class AlertHalf:
         """Take in what the verdict saw, let time pass for the incidents, and send reminders that are due."""
         now = self._clock.wall()
         incidents = self._parts.incidents
-        self._changes += [change for finding in findings for change in incidents.weigh(finding, now)]
-        self._changes += incidents.tick(now, judgement.serving_since)
-        self._changes += self._parts.told.tick(now)
+        changes = [change for finding in findings for change in incidents.weigh(finding, now)]
+        changes += incidents.tick(now, judgement.serving_since)
+        changes += self._parts.told.tick(now)
         wishes = self._parts.store.wishes()
         for key in wishes:  # one that is over by now gives no change, and its wish is forgotten
-            self._changes += incidents.resolve(key, now) or self._parts.told.resolve(key, now)
-        if self._changes or wishes:
+            changes += incidents.resolve(key, now) or self._parts.told.resolve(key, now)
+        self._changes += changes
+        if changes or wishes:
             self._commit({}, wishes)
         self._parts.outbox.repeat(self.open())
         if now - self._housekept > HOUSEKEEPING_SECONDS:
@@ -237,8 +215,7 @@ class AlertHalf:
             yield event
 
     def _hear_of(self, event: Event) -> None:
-        life = LIFE.get(event.kind) or ("dead" if event.rule in FATAL and not event.record.old else None)
-        if life:
+        if life := life_told(event):
             self._hear(event.server, life, event.at)
 
     async def _keep(self) -> None:
@@ -274,7 +251,7 @@ class AlertHalf:
             self._report(change)
         if changes:
             self._telemetry.incidents_open(self.open())
-        if any(change.transition is not Transition.UPDATED for change in changes):
+        if _any_news(changes):
             self._changed()
 
     def _report(self, change: Change) -> None:
@@ -290,6 +267,10 @@ class AlertHalf:
                 incident.rule,
                 incident.server or "this host",
             )
+
+
+def _any_news(changes: Iterable[Change]) -> bool:
+    return any(change.transition is not Transition.UPDATED for change in changes)
 
 
 def _opened(changes: Iterable[Change]) -> list[Incident]:
