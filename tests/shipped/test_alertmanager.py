@@ -16,8 +16,11 @@ import yaml
 from standins.alertmanager import Alertmanager
 from standins.channels import Channels
 from standins.program import until
+from standins.promql import alerts_in
+from standins.promtool import rules_of
 from standins.shipped import ROOT
 from standins.shipped_alerts import ALERTS, fired
+from vigil_rules.__main__ import FILES
 
 CONFIG = ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml"
 TEXT = CONFIG.read_text()
@@ -140,6 +143,17 @@ def test_what_pages_is_muted_only_by_what_pages() -> None:
     for inhibition in inhibitions():
         muted = {severity[name] for name in inhibition.targets}
         assert "critical" not in muted or {severity[name] for name in inhibition.sources} == {"critical"}
+
+
+def test_what_mutes_while_it_lasts_holds_back_what_it_leaves_behind() -> None:
+    """The outages that mute waiting and errors are those after which rules on both wait until their windows are clean."""
+    told = next(rule for rule in rules_of(FILES) if rule.get("record") == "server:llm_outage_alerts:count")
+    outages = alerts_in(told["expr"], ALERTS)
+    muting = [set(each.sources) for each in inhibitions() if "VllmTtftBudgetBurnsFast" in each.targets]
+    assert outages in muting
+    held_back = {name for name, rule in ALERTS.items() if told["record"] in rule["expr"]}
+    muted = {name for each in inhibitions() if set(each.sources) == outages for name in each.targets}
+    assert held_back - muted == set()
 
 
 # --- the real Alertmanager

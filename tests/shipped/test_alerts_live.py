@@ -60,8 +60,8 @@ def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_pa
 def test_a_faster_clock_changes_durations_and_nothing_else() -> None:
     """In what is waited for, in ranges, subqueries and offsets; numbers of the expression stay."""
     assert ("4000ms", "5760000ms") == (faster("1m"), faster("1d"))
-    rule = {"alert": "A", "for": "1m", "expr": "rate(a[5m]) > 5 and avg_over_time(b[1h:5m] offset 15m) > 10"}
+    rule = {"alert": "A", "for": "1m", "expr": "rate(a[5m]) > 5 and avg_over_time(b[2h5m:5m] offset 15m) > 10"}
     (group,) = faster_rules([{"name": "g", "rules": [rule]}])["groups"]
     assert (
-        "rate(a[20000ms]) > 5 and avg_over_time(b[240000ms:20000ms] offset 60000ms) > 10" == group["rules"][0]["expr"]
+        "rate(a[20000ms]) > 5 and avg_over_time(b[500000ms:20000ms] offset 60000ms) > 10" == group["rules"][0]["expr"]
     )

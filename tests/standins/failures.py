@@ -91,21 +91,31 @@ FAILURES = (
     ),
     Failure(
         "engine_dead_http_up",
-        "the engine is dead, the API server goes on: /health says 503",
-        (_of(Act(Mood.DEAD, 0), 5), AFTER),
+        "the engine is dead, the API server goes on: every request is answered with 500",
+        (_of(Act(Mood.DEAD, 0, errors=1), 5), AFTER),
         {"VllmEngineDead(code,0)": 120} | INCIDENT,
     ),
     Failure(
         "hang",
         "one engine of two hangs, /health says 200",
         (_of(Act(Mood.HANGING, engine=1), 10, "chat"), AFTER),
-        {"VllmEngineStalled(chat,1)": 300} | INCIDENT | _latency("chat"),
+        {"VllmEngineStalled(chat,1)": 300} | INCIDENT,
+    ),
+    Failure(
+        "hang_then_slow",
+        "one engine hangs for ten minutes, and is eight times as slow ever after",
+        (_of(Act(Mood.HANGING, engine=1), 10, "chat"), _of(Act(rate=0.8, slow=8), 22, "chat"), AFTER),
+        {"VllmEngineStalled(chat,1)": 300, "VllmKvCacheFillsUp(chat,1)": 1500}
+        | INCIDENT
+        | {f"Vllm{name}(chat)": 1200.0 for name in ("QueueOver10", "QueueOver50")}
+        | {f"Vllm{name}BudgetBurnsFast(chat)": 1500.0 for name in ("Ttft", "InterToken", "Latency")}
+        | {f"Vllm{name}(chat)": 1900.0 for name in ("TtftOver2s", "LatencyP95Over8s", "LatencyP99Over15s", "QueueTimeOver2s")},
     ),
     Failure(
         "spinning",
         "a kernel spins: GPU at 100 %, little power, no token",
         (_of(Act(Mood.SPINNING), 10), AFTER),
-        {"VllmEngineSpinning(code,0)": 300} | INCIDENT | _latency("code"),
+        {"VllmEngineSpinning(code,0)": 300} | INCIDENT,
     ),
     Failure(
         "frozen_gauges",

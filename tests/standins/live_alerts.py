@@ -27,7 +27,7 @@ from standins.simulation import Moment
 SPEED = 15
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = r"(\d+)(ms|s|m|h|d)"
-_IN_QUERY = re.compile(rf"(?<=[\[:]){_DURATION}(?=[\]:])|(?<=offset ){_DURATION}")
+_IN_QUERY = re.compile(rf"(?<=[\[:])(?:{_DURATION})+(?=[\]:])|(?<=offset )(?:{_DURATION})+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 
-from standins.promql import names
+from standins.promql import alerts_in, names
 
 TARGET = {"job": "vigil", "instance": "gpu-1"}
 _TEMPLATE = re.compile(r"{{ \$labels\.(\w+) }}")
@@ -70,9 +70,11 @@ def try_case(case: Case, rules: list[Rule], directory: Path) -> None:
 def needed(wanted: set[str], rules: list[Rule]) -> list[Rule]:
     """The rules of these names and all that they are made from, in their order."""
     found: set[str] = set()
+    alerts = {rule["alert"] for rule in rules if "alert" in rule}
     while wanted - found:
         found |= wanted
-        wanted = wanted.union(*(names(rule["expr"]) for rule in rules if name_of(rule) in found))
+        read = [rule["expr"] for rule in rules if name_of(rule) in found]
+        wanted = wanted.union(*(names(each) | alerts_in(each, alerts) for each in read))
     return [rule for rule in rules if name_of(rule) in found]
 
 

@@ -3,6 +3,9 @@
 The method is that of Google's SRE workbook ("multi-window, multi-burn-rate"): a page when a fiftieth of a month's
 budget is burnt within an hour or a twentieth within six, a ticket when a tenth is within a day or within three. The
 short window of each pair ends the alert soon after the trouble.
+
+An outage that has been told (`alert_rules/availability.yml`) is not told again as a burnt budget: the requests that it
+held are counted when it ends. A pair says nothing until its short window holds nothing of that any more.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 from vllm_vigil.slo.objectives import DEFAULT_TIER, Objective, SloFile
 from vllm_vigil.slo.page import Alert, Group, Record, page
-from vllm_vigil.slo.promises import Promise, indented, own_labels
+from vllm_vigil.slo.promises import SERVER, Promise, indented, own_labels
 
 GENERATED = "Generated from the objectives in exporter/vllm_vigil/slo/ by scripts/rules; of your own: docs/slo.md."
 HEAD = """\
@@ -27,21 +30,29 @@ Are promises kept? A bound must be one of those of vLLM's buckets.
   ticket 10 % in a day, or 10 % in 3 days                         3 times, or as much as may
 
 A share alone says little at night: fewer than 10 failures in the long window never alert. A server that is down
-answers nothing, and is not in these shares: availability.yml pages for it, and it counts in the budget of uptime."""
+answers nothing, and is not in these shares: availability.yml pages for it, and it counts in the budget of uptime. What
+an outage held is in them when it ends: it counts in the budget, and does not page once more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A long window and a short one, and how many times faster than allowed the budget is burnt."""
+    """A long window and a short one, and how many times faster than allowed the budget is burnt.
+
+    `settled` after an outage the short one holds nothing of it, nor of the queue that it left.
+    """
 
     long: str
     short: str
     factor: float
+    settled: str
 
 
-FAST = (Pair("1h", "5m", 14.4), Pair("6h", "30m", 6))
-SLOW = (Pair("1d", "2h", 3), Pair("3d", "6h", 1))
+FAST = (Pair("1h", "5m", 14.4, "10m"), Pair("6h", "30m", 6, "35m"))
+SLOW = (Pair("1d", "2h", 3, "2h5m"), Pair("3d", "6h", 1, "6h5m"))
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+TOLD = "server:llm_outage_alerts:count"
+"""How many alerts on outages of a server fire."""
+
 LEAST_ERRORS = 10
 """Fewer failures than this in the long window are chance, whatever their share."""
 
@@ -118,7 +129,8 @@ def _burn(promise: Promise, pairs: tuple[Pair, ...]) -> str:
     return "\nor\n".join(
         f"{promise.recorded(f'errors:ratio_rate{pair.long}')} > {round(pair.factor * promise.budget, 6):g}\n"
         f"  and {promise.recorded(f'errors:ratio_rate{pair.short}')} > {round(pair.factor * promise.budget, 6):g}\n"
-        f"  and {promise.recorded(f'errors:increase{pair.long}')} > {LEAST_ERRORS}"
+        f"  and {promise.recorded(f'errors:increase{pair.long}')} > {LEAST_ERRORS}\n"
+        f"  unless on ({SERVER}) max_over_time({TOLD}[{pair.settled}])"
         for pair in pairs
     )
 
