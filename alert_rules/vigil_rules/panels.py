@@ -51,7 +51,13 @@ ALERTS_OF_PANEL = {
     "Age of the last step": ("VllmEngineStalled", "VllmEngineSpinning", "VllmMetricsFrozen"),
     # GPU and host
     "GPUs": ("GpuLost",),
-    "XID errors by number": ("GpuFellOffBus", "GpuXidHardware", "GpuXidApplication", "GpuXidMemoryRepaired"),
+    "XID errors by number": (
+        "GpuFellOffBus",
+        "GpuXidHardware",
+        "GpuXidApplication",
+        "GpuXidMemoryRepaired",
+        "GpuXidOther",
+    ),
     "Uncorrected ECC errors": ("GpuEccUncorrected",),
     "Rows that could not be replaced": ("GpuRowRemapFailed",),
     "Health of memory and board": ("GpuRowRemapPending", "GpuRecoveryNeeded"),

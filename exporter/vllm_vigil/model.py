@@ -211,7 +211,7 @@ class Transition(StrEnum):
     """What happened to an incident that people may be told of."""
 
     OPENED = "opened"
-    TAKEN_OVER = "taken_over"  # a cause took the place of its consequence
+    TAKEN_OVER = "taken_over"  # a cause took the place of its consequence, or a sign made it worse
     UPDATED = "updated"  # more of the same: counted and stored, told to nobody
     RESOLVED = "resolved"
 

@@ -404,7 +404,12 @@ ROWS: tuple[tuple[str, str, str | None, str], ...] = (
         "cuda_error",
         "",
     ),
-    ("xid", KERNEL + "NVRM: Xid (PCI:0000:65:00): 31, pid=24110, name=VLLM::Worker_TP, MMU Fault", "gpu_fault", ""),
+    (
+        "xid",
+        KERNEL + "NVRM: Xid (PCI:0000:65:00): 31, pid=24110, name=VLLM::Worker_TP, MMU Fault",
+        "gpu_fault_program",
+        "",
+    ),
     ("xid", KERNEL + "NVRM: Xid (PCI:0000:65:00): 119, pid=1, name=python3, Timeout after 6s", "gpu_xid", ""),
     ("xid", KERNEL + "NVRM: Xid (PCI:0000:65:00): 45, pid=1, name=python3, Ch 00000010", "gpu_xid_minor", ""),
     ("nvrm-lost", KERNEL + "NVRM: GPU 0000:44:00.0: GPU has fallen off the bus.", "gpu_lost", ""),

@@ -205,6 +205,34 @@ def test_the_class_of_an_xid_gives_the_severity_unless_the_user_sets_it() -> Non
 # --- the end
 
 
+@pytest.mark.parametrize("xid_first", [True, False])
+@pytest.mark.parametrize("crash", ["cuda_error", "engine_dead"])
+def test_an_xid_of_a_program_warns_and_pages_when_the_engine_dies_of_it(crash: str, *, xid_first: bool) -> None:
+    """One incident in either order, with the XID as its cause; who was told of the warning alone hears of the page."""
+    incidents = Incidents(RULES)
+    xid = event("cuda_error", 0 if xid_first else 5, "Xid 13", kind="gpu_fault_program", severity="warning", xid="13")
+    signs = [xid, event(crash, 5 if xid_first else 0, "the engine is dead")]
+    changes = [change for each in (signs if xid_first else signs[::-1]) for change in incidents.observe(each)]
+    assert "cuda_error" == only(incidents).rule
+    assert Severity.CRITICAL is only(incidents).severity
+    assert "13" == dict(only(incidents).labels)["xid"]
+    opened_as = Severity.WARNING if xid_first else Severity.CRITICAL
+    assert (OPENED, opened_as) == (changes[0].transition, changes[0].incident.severity)
+    pages = TAKEN_OVER if xid_first or crash == "engine_dead" else UPDATED
+    assert [pages] == [change.transition for change in changes[1:]]
+
+
+def test_more_of_the_same_makes_nothing_worse() -> None:
+    """A second XID of a program is counted, and nobody hears of it again."""
+    incidents = Incidents(RULES)
+    first, second = (
+        event("cuda_error", at, "Xid 13", kind="gpu_fault_program", severity="warning", xid="13") for at in (0, 90)
+    )
+    assert [(OPENED, "cuda_error")] == told(incidents.observe(first))
+    assert [(UPDATED, "cuda_error")] == told(incidents.observe(second))
+    assert Severity.WARNING is only(incidents).severity
+
+
 def test_a_crash_resolves_when_it_is_quiet_and_the_server_serves() -> None:
     """Ten minutes of quiet are not enough while the server is down, nor is a server that is just up."""
     incidents = Incidents(RULES)

@@ -146,7 +146,7 @@ def test_what_pages_is_muted_only_by_what_pages() -> None:
 
 
 def test_what_mutes_while_it_lasts_holds_back_what_it_leaves_behind() -> None:
-    """The outages that mute waiting and errors are those after which rules on both wait until their windows are clean."""
+    """The outages that mute waiting and errors are those after which rules on both wait for clean windows."""
     told = next(rule for rule in rules_of(FILES) if rule.get("record") == "server:llm_outage_alerts:count")
     outages = alerts_in(told["expr"], ALERTS)
     muting = [set(each.sources) for each in inhibitions() if "VllmTtftBudgetBurnsFast" in each.targets]

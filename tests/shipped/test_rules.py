@@ -15,13 +15,16 @@ from standins.shipped import ROOT, known_metrics
 from standins.shipped_alerts import ALERTS, CASES
 from vigil_rules.__main__ import FILES, LAYER, TARGETS, documents, sources
 from vigil_rules.links import RUNBOOKS
+from vigil_rules.reach import alive
 from vllm_vigil.incidents.rules import RULES as INCIDENT_RULES
+from vllm_vigil.verdict.xid import rule_of
 
 ALL = (*FILES, TARGETS, *LAYER)
 RULES = rules_of(FILES)
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 PANELS = ROOT / "dashboards" / "panels.json"
 RULES_BELOW_RAW = rules_of((*LAYER, TARGETS, *FILES))
+XIDS = [rule for rule in ALERTS.values() if "gpu_xid_last_seen_timestamp_seconds" in rule["expr"]]
 OF_THE_STACK = re.compile(r"(?:prometheus|alertmanager|loki_write|promtail)_")
 
 EVERY_FILE = pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))
@@ -91,6 +94,14 @@ def test_every_rule_reads_only_what_there_is(rule: Rule) -> None:
     """A renamed series cannot leave a rule behind that never says anything."""
     unknown = names(rule["expr"]) - RECORDS - known_metrics() - {"up", "ALERTS"}
     assert {name for name in unknown if not OF_THE_STACK.match(name)} == set()
+
+
+@pytest.mark.parametrize("xid", range(1, 200))
+def test_an_xid_is_as_bad_to_prometheus_as_it_is_to_the_sidecar(xid: int) -> None:
+    """One alert for each number, of the severity with which the sidecar tells of it."""
+    heard = {"gpu_xid_last_seen_timestamp_seconds": [{"xid": str(xid)}]}
+    firing = [alert for alert in XIDS if alive(promql_parser.parse(alert["expr"]), heard)]
+    assert [rule_of(xid)[1]] == [alert["labels"]["severity"] for alert in firing]
 
 
 def seconds(duration: str) -> int:

@@ -10,7 +10,7 @@ from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import RULES
 from vllm_vigil.model import Finding, Point, Record, Series, Severity, Snapshot, labels
 from vllm_vigil.verdict.gpu import GpuVerdict
-from vllm_vigil.verdict.xid import FAULTS, LOST, MEANINGS, MINOR, XidFindings, rule_of
+from vllm_vigil.verdict.xid import ENDING, HARDWARE, LOST, MEANINGS, XidFindings, rule_of
 
 
 def counted(*counts: tuple[str, int, float]) -> Snapshot:
@@ -41,7 +41,7 @@ def test_xids_are_judged_while_nvml_is_silent() -> None:
     assert "GPU 1 (GPU-1) reports XID 79 (fallen off the bus)" == found.summary
 
 
-@pytest.mark.parametrize("xid", sorted(LOST | FAULTS | MINOR | set(MEANINGS)))
+@pytest.mark.parametrize("xid", sorted(LOST | ENDING | HARDWARE | set(MEANINGS) | {999}))
 def test_the_kernels_log_and_nvml_agree_on_what_an_xid_means(xid: int) -> None:
     """The same error gives the same rule and severity whichever way it is heard of."""
     text = f"NVRM: Xid (PCI:0000:44:00): {xid}, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
@@ -53,8 +53,8 @@ def test_the_kernels_log_and_nvml_agree_on_what_an_xid_means(xid: int) -> None:
 
 
 def test_the_class_of_an_xid_gives_the_incident_its_severity() -> None:
-    """43 is a warning, 119 is critical; both name GPU and XID."""
-    for xid, severity in ((43, Severity.WARNING), (119, Severity.CRITICAL)):
+    """43 and one that nobody knows are warnings, 119 is critical; all name GPU and XID."""
+    for xid, severity in ((43, Severity.WARNING), (999, Severity.WARNING), (119, Severity.CRITICAL)):
         incidents = Incidents(RULES)
         (found,) = XidFindings().judge(counted(("2", xid, 1.0)), 10.0)
         (change,) = incidents.weigh(found, 10.0)

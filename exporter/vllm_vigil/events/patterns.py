@@ -340,13 +340,28 @@ GPU = (
             _PROMPT.format("NVRM: GPU 0000:44:00.0: GPU has fallen off the bus."),
         ),
     ),
+    # the classes of XIDs, and why, stand in verdict/xid.py
     Pattern(
         id="gpu_fault",
         rule="cuda_error",
         literals=("NVRM: Xid",),
         levels=UNMARKED,
-        # 13 kernel exception, 31 MMU fault, 48 double bit error, 94 and 95 (un)contained ECC error
-        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>13|31|48|94|95),"),
+        # 48 double bit error, 95 uncontained ECC error
+        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>48|95),"),
+        examples=(
+            _KERNEL
+            + "NVRM: Xid (PCI:0000:65:00): 95, pid=25440, name=VLLM::Worker_TP, Uncontained: LTC TAG (0x2,0x0).",
+        ),
+        near_misses=(_KERNEL + "NVRM: Xid (PCI:0000:65:00): 43, pid=24110, name=python3, Ch 00000010",),
+    ),
+    Pattern(
+        id="gpu_fault_program",
+        rule="cuda_error",
+        literals=("NVRM: Xid",),
+        levels=UNMARKED,
+        # 13 kernel exception, 31 MMU fault, 94 contained ECC error
+        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>13|31|94),"),
+        labels={"severity": "warning"},
         examples=(
             _KERNEL + "NVRM: Xid (PCI:0000:65:00): 31, pid=24110, name=VLLM::Worker_TP, channel 0x0000001a, MMU Fault",
             _KERNEL + "NVRM: Xid (PCI:0000:65:00): 94, pid=25440, name=VLLM::Worker_TP, Contained: SM (0x1).",
@@ -354,28 +369,27 @@ GPU = (
         near_misses=(_KERNEL + "NVRM: Xid (PCI:0000:65:00): 43, pid=24110, name=python3, Ch 00000010",),
     ),
     Pattern(
-        id="gpu_xid_minor",
-        rule="gpu_xid",
-        literals=("NVRM: Xid",),
-        levels=UNMARKED,
-        # 43 and 45 follow a fault of the program, 63 and 92 are errors that were corrected
-        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>43|45|63|92),"),
-        labels={"severity": "warning"},
-        examples=(_KERNEL + "NVRM: Xid (PCI:0000:65:00): 43, pid=24110, name=python3, Ch 00000010",),
-        near_misses=(
-            _KERNEL + "NVRM: Xid (PCI:0000:65:00): 119, pid=24110, name=python3, Timeout after 6s of waiting",
-        ),
-    ),
-    Pattern(
         id="gpu_xid",
         rule="gpu_xid",
         literals=("NVRM: Xid",),
         levels=UNMARKED,
-        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>\d+)\b"),
+        # 61 and 62 microcontroller, 64 and 140 memory that cannot be repaired, 74 NVLink, 109 context switch, 119 and 120 GSP
+        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>61|62|64|74|109|119|120|140)\b"),
         examples=(
             _KERNEL + "NVRM: Xid (PCI:0000:65:00): 119, pid=24110, name=python3, Timeout after 6s of waiting for RPC",
             _KERNEL + "NVRM: Xid (PCI:0000:65:00): 74, pid='<unknown>', name=<unknown>, NVLink: fatal error detected",
         ),
+        near_misses=(_KERNEL + "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  550.54.15",),
+    ),
+    Pattern(
+        id="gpu_xid_minor",
+        rule="gpu_xid",
+        literals=("NVRM: Xid",),
+        levels=UNMARKED,
+        # 43 and 45 follow a fault of the program, 63 and 92 are errors that were corrected; and what nobody has classed
+        regex=_RX(r"^NVRM: Xid \(PCI:(?P<pci>[\w:.]+)\): (?P<xid>\d+)\b"),
+        labels={"severity": "warning"},
+        examples=(_KERNEL + "NVRM: Xid (PCI:0000:65:00): 43, pid=24110, name=python3, Ch 00000010",),
         near_misses=(_KERNEL + "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  550.54.15",),
     ),
     Pattern(

@@ -1,4 +1,7 @@
-"""One open incident, and how a sign changes it: more of the same, a consequence folding in, a cause taking over."""
+"""One open incident, and how a sign changes it: more of the same, a consequence folding in, a cause taking over.
+
+It is as bad as its worst sign: what a GPU's driver only warned of pages when the engine dies of it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from vllm_vigil.incidents.sign import Sign, title
-from vllm_vigil.model import Incident, IncidentState, Labels, labels
+from vllm_vigil.model import Incident, IncidentState, Labels, Severity, labels
 
 FOLD_SECONDS = 60.0
 UNCONFIRMED_SECONDS = 300.0
@@ -53,6 +56,7 @@ class Held:
         known = _joined((*sign.labels, *old.labels) if own else old.labels, sign.process)
         self.incident = replace(
             old,
+            severity=worst(old.severity, sign.severity),
             title=title(sign.rule, known) if own else old.title,
             updated=max(old.updated, sign.at),
             count=old.count + int(own and (sign.rule.count > 1 or again)),
@@ -72,7 +76,7 @@ class Held:
         self.incident = replace(
             old,
             rule=sign.rule.id,
-            severity=sign.severity,
+            severity=worst(old.severity, sign.severity),
             title=title(sign.rule, labels(**dict((*sign.labels, *kept)))),
             opened=min(old.opened, sign.at),
             updated=max(old.updated, sign.at),
@@ -102,6 +106,11 @@ def opened(sign: Sign, count: int, led_here: Iterable[str], *, flapping: bool) -
         fix=sign.fix,
     )
     return Held(incident, sign.group, sign.at)
+
+
+def worst(*severities: Severity) -> Severity:
+    """The most urgent of them."""
+    return min(severities, key=list(Severity).index)
 
 
 def _unique(*lines: str) -> tuple[str, ...]:

@@ -159,7 +159,8 @@ class Incidents:
             life.trouble_at = life.trouble_at or sign.at
         held = self._same(sign) or self._host(sign, life)
         if held:
-            return held, [Change(held.grow(sign, life.started_at), Transition.UPDATED)]
+            before, grown = held.incident.severity, held.grow(sign, life.started_at)
+            return held, [Change(grown, Transition.UPDATED if grown.severity is before else Transition.TAKEN_OVER)]
         count = 1
         if counted:
             key = (sign.server, sign.rule.id, sign.group)

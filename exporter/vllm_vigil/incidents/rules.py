@@ -94,6 +94,7 @@ _CRASH = (
         id="cuda_error",
         title="CUDA error",
         remedy="Look for Xid lines in the kernel log; drain the GPU if it repeats, run with CUDA_LAUNCH_BLOCKING=1.",
+        graded=True,
     ),
     Rule(
         id="nccl_failure",

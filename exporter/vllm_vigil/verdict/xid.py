@@ -1,8 +1,12 @@
 """XID counters of one tick -> findings, by the class of the XID.
 
 A counter that has grown is something that happened, so its finding holds for one tick; the rule's quiet time then runs.
-The classes are those of `events/patterns.py`, which sees the same errors in the kernel's log. Meanings follow
-NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors).
+The classes are those of `events/patterns.py`, which sees the same errors in the kernel's log, and of
+`alert_rules/gpu.yml`. Meanings follow NVIDIA's catalogue (docs.nvidia.com/deploy/xid-errors).
+
+An XID pages only where the GPU itself needs someone. 13, 31 and 94 end a program and leave the GPU well: 13 and 31 are
+mostly the program's own fault, 94 is an error that was contained. If that program is vLLM, its engine dies of a CUDA
+error, and that pages, with the XID as its cause; if it is somebody else's, vLLM does not care.
 """
 
 from __future__ import annotations
@@ -12,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from vllm_vigil.model import Finding, Point, Severity, Snapshot, labels
 
 LOST = frozenset({79})
-FAULTS = frozenset({13, 31, 48, 94, 95})
-"""What kills the program that runs on the GPU."""
+ENDING = frozenset({13, 31, 48, 94, 95})
+"""What ends the program that runs on the GPU: a CUDA error to it."""
 
-MINOR = frozenset({43, 45, 63, 92})
-"""What follows a fault of the program, or was corrected."""
+HARDWARE = frozenset({48, 61, 62, 64, 74, 95, 109, 119, 120, 140})
+"""What is wrong with the board, its firmware or its links: someone must drain and reset it, so it pages."""
 
 MEANINGS: Mapping[int, str] = {
     13: "exception in a kernel",
@@ -69,9 +73,8 @@ def rule_of(xid: int) -> tuple[str, Severity]:
     """The rule that an XID speaks for, and how bad it is."""
     if xid in LOST:
         return "gpu_lost", Severity.CRITICAL
-    if xid in FAULTS:
-        return "cuda_error", Severity.CRITICAL
-    return "gpu_xid", Severity.WARNING if xid in MINOR else Severity.CRITICAL
+    severity = Severity.CRITICAL if xid in HARDWARE else Severity.WARNING
+    return "cuda_error" if xid in ENDING else "gpu_xid", severity
 
 
 def _finding(point: Point, now: float) -> Finding:
