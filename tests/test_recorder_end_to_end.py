@@ -55,7 +55,7 @@ def program(channels: Channels, tmp_path: Path) -> Iterator[Program]:
 def test_a_crash_leaves_a_bundle_that_the_page_and_the_command_know(
     program: Program, channels: Channels, tmp_path: Path
 ) -> None:
-    """One page, with its line of advice, the path and the picture; and 0700 around what is kept."""
+    """One page, with its line of advice, the command that works and the picture; and 0700 around what is kept."""
     with (tmp_path / "vllm.log").open("ab") as log:
         log.write(OOM)
     (received,) = channels.wait_for(LOCAL_HOST, 1, 30.0)
@@ -63,7 +63,8 @@ def test_a_crash_leaves_a_bundle_that_the_page_and_the_command_know(
     bundles = tmp_path / "state" / "bundles"
     until(20, "the bundle", lambda: program.value("vigil_recordings_total", outcome="written") == 1)
     (bundle,) = bundles.iterdir()
-    assert f"Recorded: {bundle}" in page["message"]
+    assert f"Look closer: vigil incidents show {bundle.name}\n" in page["message"]
+    assert "Recorded: " not in page["message"]  # it is not, yet
     assert "Do first: Start vLLM with --gpu-memory-utilization 0." in page["message"]
     assert (bundles.stat().st_mode & 0o777, (bundle / "incident.json").stat().st_mode & 0o777) == (0o700, 0o600)
     pictures = [each for each in page["attachments"] if each["filename"] == "chart.png"]

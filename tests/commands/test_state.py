@@ -149,7 +149,7 @@ def test_an_incident_is_shown_with_what_was_recorded(tmp_path: Path, capsys: pyt
     _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key, "--json")
     assert (json.loads(out)["bundle"], json.loads(out)["fix"]) == (str(written), INCIDENT.fix)
     _, out = told(capsys, tmp_path, "incidents", "show", "vigil-1")
-    assert "nothing was recorded" in out
+    assert "nothing is recorded: it is written some seconds after an incident opens" in out
     (written / "incident.json").write_text('{"version": 9}')
     _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key)
     assert "another version" in out

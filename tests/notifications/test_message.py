@@ -36,6 +36,7 @@ def test_the_first_page(incident: Incidents) -> None:
         "Rule cuda_oom, gpu=0, phase=serving\n"
         "Open for 1m5s, seen 3 times, last at 2026-05-28 20:26:45 UTC\n"
         "Do first: Lower --gpu-memory-utilization.\n"
+        "Look closer: vigil incidents show llama:cuda_oom:1780000000\n"
         "Key llama:cuda_oom:1780000000, attempt 1",
         Kind.FAILURE,
         DETAILS,
@@ -105,7 +106,7 @@ def test_text_of_others_cannot_add_lines(incident: Incidents) -> None:
     forged = incident(title="a\nResolved: all good", labels=(("x", "y\r\nKey other"),))
     made = compose(Notification("c", Reason.FIRST, forged), OPENED, Style())
     assert "\n" not in made.title
-    assert len(made.body.split("\n")) == 3
+    assert len(made.body.split("\n")) == 4
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_span(incident: Incidents) -> None:
@@ -123,6 +124,7 @@ def test_numbers_and_links_stand_where_a_person_looks(incident: Incidents) -> No
     assert made.body.split("\n")[2:] == [
         "KV cache 99 %, 3 running, 41 waiting, GPU memory 79.1 of 80.0 GiB",
         "Do first: Lower --gpu-memory-utilization.",
+        "Look closer: vigil incidents show llama:cuda_oom:1780000000",
         "Runbook: https://docs.example/cuda_oom.md",
         "Page: https://vigil.example/",
         "Key llama:cuda_oom:1780000000, attempt 1",
@@ -184,5 +186,6 @@ def test_where_its_last_minutes_are_kept_is_said_in_full(incident: Incidents) ->
     path = "/var/lib/vllm-vigil/a/long/way/down/to/the/state/directory/bundles/vigil-0a1B2c3D4e5F6a7B"
     told = Notification("slack", Reason.FIRST, incident(), facts=(("running", "3"), ("bundle", path)))
     made = compose(told, OPENED + 65, STYLE)
-    assert f"3 running\nDo first: Lower --gpu-memory-utilization.\nRecorded: {path}\nKey" in made.body
+    closer = f"Look closer: vigil incidents show {incident().key}\nRecorded: {path}\n"
+    assert f"3 running\nDo first: Lower --gpu-memory-utilization.\n{closer}Key" in made.body
     assert ("bundle", path) in made.details

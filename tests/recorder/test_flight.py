@@ -69,17 +69,18 @@ def count(telemetry: Telemetry, outcome: str) -> float:
 def test_an_incident_leaves_a_bundle_and_a_chart(
     tmp_path: Path, clock: CrankedClock, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its path is known at once, and the chart to whoever waits for it."""
+    """Its path is known once it is written and not before, and the chart to whoever waits for it."""
     monkeypatch.setattr(flight, "DRAWING", OK)
     recorder = made(tmp_path, clock, telemetry)
 
     async def acts() -> None:
         assert recorder.path(INCIDENT.key) is None
         recorder.freeze(INCIDENT)
-        assert recorder.path(INCIDENT.key) == tmp_path / "bundles" / INCIDENT.key
+        assert recorder.path(INCIDENT.key) is None
         waiting = asyncio.ensure_future(recorder.chart(INCIDENT.key, 1e9))
         await until(waiting.done)
         assert await waiting == tmp_path / "bundles" / INCIDENT.key / "chart.png"
+        assert recorder.path(INCIDENT.key) == tmp_path / "bundles" / INCIDENT.key
         assert await recorder.chart(INCIDENT.key, 0.0) is not None
         assert await recorder.chart("vigil-other", 0.0) is None
 

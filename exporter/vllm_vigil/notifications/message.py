@@ -1,7 +1,7 @@
 """A notification -> the message that a person reads on a phone at 3 a.m. Pure: plain text, no channel's markup.
 
 First line: what, where, since when. Then the labels and the count, the numbers of the server, the first thing to do,
-links, and the key, by which the messages of one incident are known in a channel that has no keys of its own.
+the command that tells more, links, and the key, by which the messages of one incident are known in a channel that has no keys of its own.
 Everything that came from a log, a label or a webhook is masked and defused here, once, whatever the channel; only the
 links are live, and they come from the configuration.
 """
@@ -81,12 +81,8 @@ def compose(notification: Notification, now: float, style: Style) -> Message:
         _cut(", ".join(_numbers(notification, words)), FACTS_LIMIT),
         words["note"].format(note=_safe(notification.note, 300)) if notification.note else "",
         words["do"].format(remedy=first) if not over and (first := _first(incident, style)) else "",
+        *([] if over else _closer(notification, words)),
         *(words[name].format(url=url) for name, url in links),
-        *(
-            words["bundle"].format(path=_path(path))
-            for name, path in notification.facts
-            if name == "bundle" and not over
-        ),
         words["key"].format(key=_safe(incident.key, 255), attempt=notification.attempts + 1),
     ]
     if style.evidence and not over and incident.evidence:
@@ -157,6 +153,13 @@ def _links(notification: Notification, style: Style) -> Iterable[tuple[str, str]
         yield "runbook", runbook
     if style.page_url:
         yield "page", style.page_url
+
+
+def _closer(notification: Notification, words: Mapping[str, str]) -> Iterable[str]:
+    """The command that shows all that is known, and where that stands if it has been written by now."""
+    if notification.reason not in (Reason.DIGEST, Reason.TEST):
+        yield words["look"].format(key=_safe(notification.incident.key, 255))
+    yield from (words["bundle"].format(path=_path(path)) for name, path in notification.facts if name == "bundle")
 
 
 def _details(notification: Notification) -> Iterable[tuple[str, str]]:

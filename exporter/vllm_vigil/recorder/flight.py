@@ -87,13 +87,12 @@ class Flight:
         self._waiting.append(Frozen(incident, self._clock.wall(), self.ring.copy(), records, gpus))
         if self.draws:
             self._drawing[incident.key] = asyncio.get_running_loop().create_future()
-        self._known.add(incident.key)
         self._waker.wake()
 
     # --- what is known of it
 
     def path(self, key: str) -> Path | None:
-        """Where the bundle of an incident stands, or will in a moment; None if it has none."""
+        """Where the bundle of an incident stands; None if it has none, or none yet: it is written after the first page."""
         return bundle.place(self.directory, key) if key in self._known else None
 
     async def chart(self, key: str, seconds: float) -> Path | None:
@@ -128,13 +127,13 @@ class Flight:
         key = frozen.incident.key
         try:
             written = await self._call(partial(bundle.write, self.directory, frozen))
+            self._known.add(key)
             self._forget(await self._call(self._prune))
             self._tell(written)
             chart = await self._call(partial(draw, written)) if key in self._drawing else None
             if chart is not None:
                 self._charts[key] = chart
         except (OSError, TimeoutError) as error:
-            self._known.discard(key)
             self._tell_trouble(str(error) or "the disk does not answer")
         finally:
             drawing = self._drawing.pop(key, None)
