@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vigil_rules import raw_dcgm, raw_vllm
 from vigil_rules.links import stamped
-from vigil_rules.reach import known_from, silent
+from vigil_rules.reach import Shape, known_from, silent
 from vigil_rules.table import markdown, rules_of
 from vllm_vigil.slo.objectives import SloFile
 from vllm_vigil.slo.rules import text as slo_rules
@@ -36,7 +36,7 @@ def sources() -> Iterator[tuple[Path, str]]:
 def documents() -> Iterator[tuple[Path, str]]:
     """The page of alerts, which is made from the files above."""
     rules = [rule for path in FILES for rule in rules_of(path)]
-    known = known_from(rule for path in LAYER for rule in rules_of(path)) | {"up": [{}]}
+    known = known_from(rule for path in LAYER for rule in rules_of(path)) | {"up": [Shape()]}
     of_the_stack = {rule["alert"] for rule in rules if rule.get("labels", {}).get("component") == "monitoring"}
     without = [name for name in silent(rules, known) if name not in of_the_stack]
     yield FOLDER.parent / "docs" / "alerts.md", markdown(FILES, [TARGETS], without)

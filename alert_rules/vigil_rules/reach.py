@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import promql_parser as promql
 
-Known = Mapping[str, Sequence[Mapping[str, str]]]
-"""The series that exist, each with the labels that are fixed for it; labels that are not named here may be anything."""
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One kind of a series: the labels that are `fixed`, and which others it can have at all, None for any."""
+
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] | None = None
+
+    def fits(self, selector: promql.VectorSelector) -> bool:
+        """Whether a selector can take it; a label that it cannot have is the same as an empty one."""
+        return all(
+            _matches(str(each.op), str(each.value), self.fixed.get(each.name, ""))
+            for each in selector.matchers.matchers
+            if each.name in self.fixed or (self.free is not None and each.name not in self.free)
+        )
 
 
-def known_from(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, str]]]:
+Known = Mapping[str, Sequence[Shape]]
+"""The series that exist."""
+
+
+def known_from(rules: Iterable[Mapping[str, Any]]) -> dict[str, list[Shape]]:
     """What recording rules give."""
-    known: dict[str, list[Mapping[str, str]]] = {}
+    known: dict[str, list[Shape]] = {}
     for rule in rules:
         if "record" in rule:
-            known.setdefault(rule["record"], []).append(rule.get("labels", {}))
+            free = _kept(promql.parse(rule["expr"]))
+            known.setdefault(rule["record"], []).append(Shape(rule.get("labels", {}), free))
     return known
+
+
+def _kept(expr: promql.Expr) -> frozenset[str] | None:
+    """The labels that an expression leaves, if it ends in an aggregation by some."""
+    match expr:
+        case promql.AggregateExpr(modifier=promql.AggModifier(type=promql.AggModifierType.By, labels=labels)):
+            return frozenset(labels)
+        case _:
+            return None
 
 
 def silent(rules: Sequence[Mapping[str, Any]], known: Known) -> list[str]:
@@ -27,7 +55,7 @@ def silent(rules: Sequence[Mapping[str, Any]], known: Known) -> list[str]:
     reached, size = dict(known), -1
     while len(reached) != size:
         size = len(reached)
-        reached |= {rule["record"]: [{}] for rule, expr in parsed if "record" in rule and alive(expr, reached)}
+        reached |= {rule["record"]: [Shape()] for rule, expr in parsed if "record" in rule and alive(expr, reached)}
     return [rule["alert"] for rule, expr in parsed if "alert" in rule and not alive(expr, reached)]
 
 
@@ -35,7 +63,7 @@ def alive(expr: promql.Expr, known: Known) -> bool:
     """Whether an expression can give anything."""
     match expr:
         case promql.VectorSelector():
-            return any(_selects(expr, labels) for labels in known.get(str(expr.name), ()))
+            return any(shape.fits(expr) for shape in known.get(str(expr.name), ()))
         case promql.MatrixSelector():
             return alive(expr.vector_selector, known)
         case promql.BinaryExpr():
@@ -47,11 +75,6 @@ def alive(expr: promql.Expr, known: Known) -> bool:
             return alive(expr.expr, known)
         case _:
             return True
-
-
-def _selects(selector: promql.VectorSelector, labels: Mapping[str, str]) -> bool:
-    matchers = [each for each in selector.matchers.matchers if each.name in labels]
-    return all(_matches(str(each.op), str(each.value), labels[each.name]) for each in matchers)
 
 
 def _matches(operator: str, wanted: str, value: str) -> bool:

@@ -15,7 +15,7 @@ from standins.shipped import ROOT, known_metrics
 from standins.shipped_alerts import ALERTS, CASES
 from vigil_rules.__main__ import FILES, LAYER, TARGETS, documents, sources
 from vigil_rules.links import RUNBOOKS
-from vigil_rules.reach import alive
+from vigil_rules.reach import Shape, alive
 from vllm_vigil.incidents.rules import RULES as INCIDENT_RULES
 from vllm_vigil.verdict.xid import rule_of
 
@@ -99,7 +99,7 @@ def test_every_rule_reads_only_what_there_is(rule: Rule) -> None:
 @pytest.mark.parametrize("xid", range(1, 200))
 def test_an_xid_is_as_bad_to_prometheus_as_it_is_to_the_sidecar(xid: int) -> None:
     """One alert for each number, of the severity with which the sidecar tells of it."""
-    heard = {"gpu_xid_last_seen_timestamp_seconds": [{"xid": str(xid)}]}
+    heard = {"gpu_xid_last_seen_timestamp_seconds": [Shape({"xid": str(xid)})]}
     firing = [alert for alert in XIDS if alive(promql_parser.parse(alert["expr"]), heard)]
     assert [rule_of(xid)[1]] == [alert["labels"]["severity"] for alert in firing]
 
