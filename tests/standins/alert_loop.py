@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from standins.evaluated import Alert, firing
-from standins.failures import BACKGROUND, FAILURES, SCRAPE, WARM
+from standins.failures import BACKGROUND, FAILURES, SCRAPE
 from standins.promtool import rules_of
 from standins.simulation import Simulation, steps
 from vigil_rules.__main__ import FILES
@@ -39,24 +40,24 @@ class Fired:
     ended: bool
 
 
-def closely(scene: Scene) -> list[float]:
-    """Close steps while a failure is played, so that the sidecar's own times are kept; scrapes fall on every third."""
-    return list(steps(scene.seconds, 10.0 if scene.seconds < 3600 else SCRAPE))
+def closely(scene: Scene, scrape_seconds: int = SCRAPE) -> Iterator[float]:
+    """Close steps while a failure is played, so that the sidecar's own times are kept; scrapes' own for hours."""
+    return steps(scene.seconds, 10.0 if scene.seconds < 3600 else scrape_seconds)
 
 
 def play(id_: str) -> tuple[Fired, ...]:
     """What fires of a failure, background left out, by when it began."""
     failure = next(each for each in FAILURES if each.id == id_)
     directory = Path(tempfile.mkdtemp(prefix="loop-"))
-    begins = sum(scene.seconds for scene in WARM)
-    scenes = (*WARM, *failure.scenes)
+    begins = sum(scene.seconds for scene in failure.before)
+    scenes, scrape = (*failure.before, *failure.scenes), failure.scrape_seconds
     with Simulation(
-        directory / "play", scenes, step_seconds=lambda s: iter(closely(s)), scrape_seconds=SCRAPE
+        directory / "play", scenes, step_seconds=lambda scene: closely(scene, scrape), scrape_seconds=scrape
     ) as stage:
         began = stage.clock.wall()
         moments = [moment for moment in stage.moments() if moment.scraped]
     found: dict[Alert, list[float]] = {}
-    for moment, alerts in zip(moments, firing(moments, rules_of(FILES), directory, SCRAPE), strict=True):
+    for moment, alerts in zip(moments, firing(moments, rules_of(FILES), directory, scrape), strict=True):
         for alert in alerts:
             found.setdefault(alert, []).append(moment.at - began - begins)
     shutil.rmtree(directory)

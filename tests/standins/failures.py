@@ -7,7 +7,7 @@ stands within how many seconds after the failure began it fires. Everything play
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vllm_vigil.demo.script import LOADING, Act, Mood, Scene, only
 
@@ -23,9 +23,9 @@ WARM = (
 BACKGROUND = frozenset({"Watchdog", "GpuMemoryOver90Percent"})
 """What fires always: the one is meant to, the other informs that vLLM has taken its share of the memory (0.92)."""
 
-STAYS = frozenset({"GpuLost", "GpuFellOffBus", "GpuXidApplication", "GpuXidHardware", "VllmEngineMissing"}) | {
-    "VllmFlapping"
-}
+STAYS = frozenset(
+    {"GpuLost", "GpuFellOffBus", "GpuEccUncorrected", "GpuXidApplication", "GpuXidHardware", "VllmEngineMissing"}
+) | {"VllmFlapping"}
 """What looks back over half an hour, or is kept for so long or longer for whoever comes late: by intention."""
 
 LATE = "BudgetBurns"
@@ -34,12 +34,17 @@ LATE = "BudgetBurns"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One row. `scenes` begin with the failure; `alerts` are all that may fire, and by when they must."""
+    """One row. `scenes` begin with the failure; `alerts` are all that may fire, and by when they must.
+
+    What looks back for a day has a day `before` it, which is scraped less often.
+    """
 
     id: str
     title: str
     scenes: tuple[Scene, ...]
     alerts: Mapping[str, float] = field(default_factory=dict)
+    before: tuple[Scene, ...] = WARM
+    scrape_seconds: int = SCRAPE
 
 
 def _of(act: Act, minutes: float, server: str = "code", **more: object) -> Scene:
@@ -67,6 +72,25 @@ def _latency(server: str, *more: str, **within: float) -> dict[str, float]:
 
 
 INCIDENT = {"VigilIncidentOpen": 300.0}
+
+
+def _replica(page: str) -> str:
+    """The page of code as that of a second chat, whose KV cache was given another type."""
+    return page.replace("qwen3-coder-30b", "llama-3.3-70b").replace('cache_dtype="auto"', 'cache_dtype="fp8"')
+
+
+def _transfers(failed: int) -> Act:
+    """Ordinary traffic at a server whose KV cache comes from another over NIXL; so many transfers have failed."""
+    name = "vllm:nixl_num_failed_transfers"
+    line = f'# TYPE {name} counter\n{name}_total{{engine="0",model_name="qwen3-coder-30b"}} {failed}.0\n'
+    return Act(page=lambda page: page + line)
+
+
+def _redeployed(act: Act, minutes: float) -> tuple[Scene, ...]:
+    """Code is stopped on purpose and comes back as another."""
+    stop, load = Act(Mood.DOWN, 0, log="stop"), LOADING
+    return (_of(stop, 1), _of(load, 2), _of(act, minutes))
+
 
 FAILURES = (
     Failure("ordinary", "nothing: ordinary traffic", (Scene("ordinary traffic", 30 * MINUTE),)),
@@ -109,7 +133,10 @@ FAILURES = (
         | INCIDENT
         | {f"Vllm{name}(chat)": 1200.0 for name in ("QueueOver10", "QueueOver50")}
         | {f"Vllm{name}BudgetBurnsFast(chat)": 1500.0 for name in ("Ttft", "InterToken", "Latency")}
-        | {f"Vllm{name}(chat)": 1900.0 for name in ("TtftOver2s", "LatencyP95Over8s", "LatencyP99Over15s", "QueueTimeOver2s")},
+        | {
+            f"Vllm{name}(chat)": 1900.0
+            for name in ("TtftOver2s", "LatencyP95Over8s", "LatencyP99Over15s", "QueueTimeOver2s")
+        },
     ),
     Failure(
         "spinning",
@@ -215,5 +242,46 @@ FAILURES = (
         "the API server grows by 50 MB a second",
         (_of(Act(leak=5e7), 180, "chat"),),
         {"VllmHostMemoryLeak(chat)": 180 * MINUTE},
+    ),
+    Failure(
+        "traffic_lost",
+        "nobody asks code any more, and yesterday at this time they did",
+        (_of(Act(rate=0), 40), AFTER),
+        {"VllmTrafficLost(code)": 1800},
+        before=(*WARM, Scene("a day of ordinary traffic", 24 * 60 * MINUTE)),
+        scrape_seconds=120,
+    ),
+    Failure(
+        "config_drift",
+        "code is redeployed as a replica of chat, with another type of KV cache, and an hour later mended",
+        (
+            *_redeployed(Act(log="ready", page=_replica), 75),
+            *_redeployed(replace(READY, page=lambda page: _replica(page).replace("fp8", "auto")), 25),
+        ),
+        {"VllmRestarted(code)": 600, "VllmConfigDrift": 4200},
+    ),
+    Failure(
+        "undelivered",
+        "an engine dies, and the channel that should page takes nothing for a quarter of an hour",
+        (
+            _of(Act(Mood.DOWN, 0), 10, heard=False),
+            *(replace(scene, seconds=seconds, heard=False) for scene, seconds in zip(AGAIN, (60, 240), strict=True)),
+            AFTER,
+        ),
+        {"VllmEngineDead(code,0)": 120, "VllmRestarted(code)": 900}
+        | {"VigilPagesNotDelivered": 600, "VigilChannelFailing": 900}
+        | INCIDENT,
+    ),
+    Failure(
+        "kv_transfer",
+        "KV cache from the prefill side does not arrive at code",
+        (_of(_transfers(0), 1), _of(_transfers(4), 5), _of(_transfers(9), 25)),
+        {"VllmKvTransferFailing(code)": 300},
+    ),
+    Failure(
+        "ecc",
+        "a GPU counts uncorrected errors in its memory, and goes on",
+        (Scene("the failure", 5 * MINUTE, ecc={2: 2}), AFTER),
+        {"GpuEccUncorrected(2)": 120},
     ),
 )

@@ -36,7 +36,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -51,6 +51,10 @@ from vllm_vigil.demo.stage import Stage
 from vllm_vigil.demo.vllm import Vllm
 from vllm_vigil.exposition.metrics import Metrics
 from vllm_vigil.model import EngineHealth, Incident, Notification, Outcome, Reading, Snapshot
+from vllm_vigil.notifications.breaker import Breaker
+from vllm_vigil.notifications.channel import Attempt
+from vllm_vigil.notifications.message import Message
+from vllm_vigil.notifications.sender import Sender
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.sources.page import Parser
 from vllm_vigil.state.store import Store
@@ -136,6 +140,8 @@ class Simulation:
         self._telemetry = Telemetry(self.clock)
         self._metrics = Metrics(spec_of, self._telemetry.families)
         self.round = self._runner.run(self._made(config))
+        self._channel = PlayedChannel("pager")
+        self._senders = [self._played(sender) for sender in self.round.senders.values()]
         self._runner.run(self._first_look())
         return self
 
@@ -206,7 +212,7 @@ class Simulation:
             self._due = now + self._scrape_seconds
         if scraped and scene.watched:
             text = self._metrics.answer(metrics.snapshot, "text/plain", "").body.decode()
-        told = tuple(self._told()) if scene.watched else ()
+        told = tuple(self._told(scene)) if scene.watched else ()
         return Moment(
             now,
             scene,
@@ -218,12 +224,33 @@ class Simulation:
             told,
         )
 
-    def _told(self) -> Iterator[Notification]:
-        """What waits for the channel is taken as delivered."""
+    def _told(self, scene: Scene) -> Iterator[Notification]:
+        """What waits for the channel is taken as delivered; once it has failed, the real sender tries and tries."""
+        self._channel.heard = scene.heard
+        if not scene.heard or self._channel.failed:
+            self._runner.run(self._send())
+            yield from self._channel.taken()
+            return
         for notification, _ in self.store.rows.waiting():
             with self.store.transaction():
                 self.store.rows.end(notification.id, self.clock.wall(), Outcome.DELIVERED, "")
             yield notification
+
+    def _played(self, sender: Sender) -> Sender:
+        """The sender with the played channel, without thread and chance."""
+        sender._channel = self._channel
+        sender._breaker, sender._jitter = Breaker(_half), _half
+        _work_here(sender)
+        return sender
+
+    async def _send(self) -> None:
+        """What the sender does between two waits."""
+        for sender in self._senders:
+            sender._report_backlog()
+            while row := sender._next():
+                self._channel.row = row
+                await sender._deliver(row)
+                sender._report_backlog()
 
     def _show(self, *, driver: bool = True) -> None:
         """Write what the GPUs and the processes are now."""
@@ -235,6 +262,30 @@ class Simulation:
             new.replace(machine)
         else:
             machine.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class PlayedChannel:
+    """A provider that answers, or does not."""
+
+    name: str
+    heard: bool = True
+    failed: bool = False
+    row: Notification | None = None
+    _taken: list[Notification] = field(default_factory=list)
+
+    def send(self, _message: Message, _key: str) -> Attempt:
+        """One attempt."""
+        if not self.heard or self.row is None:
+            self.failed = True
+            return Attempt(Outcome.RETRY, "connection refused")
+        self._taken.append(self.row)
+        return Attempt(Outcome.DELIVERED, "")
+
+    def taken(self) -> list[Notification]:
+        """What has arrived since it was last asked."""
+        taken, self._taken = self._taken, []
+        return taken
 
 
 class PlayedPage:
@@ -259,6 +310,10 @@ class PlayedPage:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _half() -> float:
+    return 0.5
 
 
 def _work_here(part: object) -> None:

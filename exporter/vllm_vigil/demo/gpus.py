@@ -31,7 +31,7 @@ EVERY_GPU = (
     *("ApplicationsClock.0 1980", "ApplicationsClock.1 1980", "ApplicationsClock.2 2619"),
     *("DefaultApplicationsClock.0 1980", "DefaultApplicationsClock.1 1980", "DefaultApplicationsClock.2 2619"),
     *(f"ViolationStatus.{policy} 0" for policy in (2, 3, 4, 5, 10, 11)),
-    *(f"Field.{field} 0" for field in (76, 271, 3, 4, 5, 6, 9, 10, 11, 12, 20, 21, 22, 23, 230, 195, 196)),
+    *(f"Field.{field} 0" for field in (76, 271, 3, 5, 6, 9, 10, 11, 12, 20, 21, 22, 23, 230, 195, 196)),
     *("Field.274 100", "Field.193 -8", "Field.194 -2", "MemoryErrorCounter.0.7 0", "MemoryErrorCounter.1.7 0"),
     *("MemoryErrorCounter.2.7 0", "MemoryErrorCounter.3.7 0", "SramEccErrorStatus 0 0 0 0 0 0 0 0 0 0 0 0"),
     *("RemappedRows 0 0 0 0", "RowRemapperHistogram 2560 0 0 0 0", "CurrPcieLinkGeneration 5"),
@@ -61,6 +61,7 @@ class Gpu:
     throttled_seconds: float = 0.0
     sent: float = 0.0
     is_throttled: bool = False
+    ecc: int = 0
 
     @property
     def uuid(self) -> str:
@@ -112,6 +113,7 @@ class Gpu:
         yield f"CurrentClocksThrottleReasons {reasons}"
         yield from (f"Field.269 {nanoseconds * 0.3:.0f}", f"Field.270 {nanoseconds:.0f}", "Field.74 1500000000")
         yield from (f"ViolationStatus.1 {nanoseconds:.0f}", "ViolationStatus.0 1500000000")
+        yield f"Field.4 {self.ecc}"
         activity = (busy * 99, busy * 91, moving * 44, 6, moving * 52, 0, moving * 51, 0, moving * 70, 0, 3, 1)
         numbers = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13)
         yield from (f"Gpm.{number} {share:.1f}" for number, share in zip(numbers, activity, strict=True))

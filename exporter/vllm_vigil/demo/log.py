@@ -75,7 +75,9 @@ TURNS: dict[str, tuple[Written, ...]] = {
     "sleep": (
         (CORE, "INFO", "cumem.py:231", ("Sleep mode freed 71.20 GiB memory, 1.52 GiB memory is still in use.",)),
     ),
-    "stop": (
+    "stop": (  # wanted: after a crash uvicorn's own lines come alone
+        (API, "INFO", "launcher.py:254", ("[shutdown] API server: shutdown triggered",)),
+        (CORE, "INFO", "core.py:1454", ("[shutdown] EngineCore: trigger received signal=SIGTERM",)),
         (PLAIN, "INFO", "", ("Shutting down",)),
         (PLAIN, "INFO", "", ("Waiting for application shutdown.",)),
         (PLAIN, "INFO", "", ("Application shutdown complete.",)),

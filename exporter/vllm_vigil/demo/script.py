@@ -34,7 +34,7 @@ class Act:
 
     `answers` and `prompts` say how many times longer than usual those are, `errors` how many requests a second are
     answered with 500, `slow` how many times slower the engine is, `leak` by how many bytes
-    a second the API server grows.
+    a second the API server grows. `page` makes of the text of /metrics what is shown instead.
     """
 
     mood: Mood = Mood.SERVING
@@ -46,14 +46,16 @@ class Act:
     leak: float = 0.0
     log: str = ""
     engine: int | None = None
+    page: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """So many seconds in which every server plays its act; one without an act goes on with its usual traffic.
 
-    `hot` and `lost` name GPUs; `xids` are reported when the scene begins, as (GPU, number). Without `driver`
-    NVML is gone, without `watched` the sidecar is down: both are for the simulation of the tests.
+    `hot` and `lost` name GPUs; `xids` are reported when the scene begins, as (GPU, number); `ecc` says how many
+    uncorrected memory errors a GPU has counted. Without `driver` NVML is gone, without `watched` the sidecar
+    is down, without `heard` its channel takes nothing: these are for the simulation of the tests.
     """
 
     title: str
@@ -62,8 +64,10 @@ class Scene:
     hot: frozenset[int] = frozenset()
     lost: frozenset[int] = frozenset()
     xids: tuple[tuple[int, int], ...] = ()
+    ecc: Mapping[int, int] = field(default_factory=dict)
     driver: bool = True
     watched: bool = True
+    heard: bool = True
 
 
 def only(**acts: Act) -> Mapping[str, Act]:

@@ -49,6 +49,7 @@ class Stage:
         self.machine.events += scene.xids
         for gpu in self.machine.gpus:
             gpu.hot, gpu.lost = gpu.index in scene.hot, gpu.index in scene.lost
+            gpu.ecc = scene.ecc.get(gpu.index, gpu.ecc)
         for name, server in self.servers.items():
             server.enter(scene.acts.get(name, USUAL), now)
 

@@ -6,7 +6,7 @@ Nothing here waits or listens: `play.py` gives it time and a port, the simulatio
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vllm_vigil.demo.engine import Engine, Model
@@ -46,6 +46,7 @@ class Vllm:
     _stuck_seconds: float = 0.0
     _owed_errors: float = 0.0
     _only: int | None = None
+    _shown: Callable[[str], str] | None = None
 
     # --- what is to be seen from outside
 
@@ -87,7 +88,9 @@ class Vllm:
     def page(self) -> str:
         """The text of /metrics."""
         text = self._page.render() if self._page else ""
-        return text.replace("vllm:", "vllm_next:") if self.mood is Mood.MUTE else text
+        if self.mood is Mood.MUTE:
+            return text.replace("vllm:", "vllm_next:")
+        return self._shown(text) if self._shown else text
 
     def serves(self, engine: int) -> bool:
         """Whether an engine takes steps."""
@@ -112,7 +115,7 @@ class Vllm:
                 engine.abort_all()
         for engine in self.engines:
             engine.sleep(asleep=act.mood is Mood.ASLEEP)
-        self._only = act.engine
+        self._only, self._shown = act.engine, act.page
         self._stuck_seconds = 0.0
 
     def live(self, now: float, seconds: float, act: Act) -> None:
