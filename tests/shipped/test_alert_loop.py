@@ -17,7 +17,7 @@ import pytest
 from standins.alert_loop import Fired, play, two_at_a_time
 from standins.days import ordinary_day
 from standins.evaluated import firing
-from standins.failures import BACKGROUND, FAILURES, LATE, SCRAPE, STAYS, Failure
+from standins.failures import BACKGROUND, FAILURES, LATE, STAYS, Failure
 from standins.promtool import rules_of
 from standins.shipped import ROOT
 from standins.simulation import Simulation
@@ -87,7 +87,7 @@ def page(fired: Mapping[str, tuple[Fired, ...]]) -> str:
 
 def _row(failure: Failure, fired: Fired) -> str:
     where = " ".join(f"{name} {value}" for name, value in fired.alert.labels)
-    ends = _minutes(fired.until + SCRAPE) if fired.ended else "not yet at the end"
+    ends = _minutes(fired.until + failure.scrape_seconds) if fired.ended else "not yet at the end"
     words = (f"`{failure.id}`", f"`{fired.alert.name}`", fired.alert.severity, where, _minutes(fired.since), ends)
     return f"| {' | '.join(words)} |"
 

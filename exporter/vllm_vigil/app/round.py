@@ -194,7 +194,7 @@ class Round:
         return self._clock.monotonic() - (self._began if last is None else last)
 
     def _numbers(self, incident: Incident) -> Labels:
-        """What the server's last readings said, for the message on an incident of it; and where its bundle stands by now."""
+        """What the server's last readings said, for the message on an incident of it; and its bundle if it is there."""
         path = self.recorder.path(incident.key) if self.recorder else None
         bundle = (("bundle", str(path)),) if path else ()
         return (*numbers(self.metrics.snapshot, incident.server), *bundle)

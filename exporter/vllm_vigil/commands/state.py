@@ -66,8 +66,8 @@ def bundles(recipe: Recipe) -> Path:
 def _recorded(path: Path, document: dict[str, Any] | None) -> Iterator[str]:
     """What the flight recorder kept, as small lines."""
     if document is None:
-        yield "nothing is recorded: it is written some seconds after an incident opens, unless `recorder:` is off, the disk is"
-        yield "full or a storm of incidents was faster; and the oldest go (`journalctl -u vllm-vigil` on this host says why)"
+        yield "nothing is recorded: it is written some seconds after an incident opens, unless `recorder:` is off,"
+        yield "the disk is full or a storm of incidents was faster, and the oldest are taken away"
         return
     yield f"recorded: {path}"
     try:

@@ -157,8 +157,7 @@ class Incidents:
         life = self._life(sign.server)
         if sign.rule.rank is not None and sign.severity is Severity.CRITICAL and life.ready_at is not None:
             life.trouble_at = life.trouble_at or sign.at
-        held = self._same(sign) or self._host(sign, life)
-        if held:
+        if held := self._same(sign) or self._host(sign, life):
             before, grown = held.incident.severity, held.grow(sign, life.started_at)
             return held, [Change(grown, Transition.UPDATED if grown.severity is before else Transition.TAKEN_OVER)]
         count = 1

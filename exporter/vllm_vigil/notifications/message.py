@@ -1,7 +1,8 @@
 """A notification -> the message that a person reads on a phone at 3 a.m. Pure: plain text, no channel's markup.
 
 First line: what, where, since when. Then the labels and the count, the numbers of the server, the first thing to do,
-the command that tells more, links, and the key, by which the messages of one incident are known in a channel that has no keys of its own.
+the command that tells more, links, and the key, by which the messages of one incident are known in a channel that has
+no keys of its own.
 Everything that came from a log, a label or a webhook is masked and defused here, once, whatever the channel; only the
 links are live, and they come from the configuration.
 """

@@ -92,7 +92,7 @@ class Flight:
     # --- what is known of it
 
     def path(self, key: str) -> Path | None:
-        """Where the bundle of an incident stands; None if it has none, or none yet: it is written after the first page."""
+        """Where the bundle of an incident stands; None if it has none, or none yet: the first page does not wait."""
         return bundle.place(self.directory, key) if key in self._known else None
 
     async def chart(self, key: str, seconds: float) -> Path | None:
