@@ -105,9 +105,10 @@ alert less fires than stands in its table (`tests/standins/failures.py`), or one
 
 Two servers: `chat` (engines 0 and 1, GPUs 0 and 1) and `code` (engine 0, GPUs 2 and 3), scraped every 30 s. Each
 failure begins on servers that are 20 minutes old: a day's error budget holds little else than the failure then, so
-that the slow burns join earlier than they would on a server with a good day behind it. `Watchdog` fires always, as it
-is meant to; `GpuMemoryOver90Percent` (info) fires on every GPU whose vLLM takes its default share of the memory, 0.92,
-and is left out here. Times are since the failure began. An alert that `keep_firing_for` keeps for half an hour or
+that the slow burns join earlier than they would on a server with a good day behind it; only `traffic_lost` has a day
+before it, scraped every 2 minutes. `Watchdog` fires always, as it is meant to; `GpuMemoryOver90Percent` (info) fires on
+every GPU whose vLLM takes its default share of the memory, 0.92, and is left out here. Times are since the failure
+began. An alert that `keep_firing_for` keeps for half an hour or
 longer, and a burnt error budget, have not ended when the play does, 25 minutes later.\
 """
 

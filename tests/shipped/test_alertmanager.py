@@ -77,7 +77,7 @@ def test_every_text_is_a_template_of_a_file() -> None:
 
 
 def test_a_heartbeat_is_one_line_to_take_in_for_either_version(tmp_path: Path) -> None:
-    """The line for 0.25 is tried here; that for 0.26 and later differs in the integration, and in the key of its file."""
+    """The line for 0.25 is tried here; that for later ones differs in the integration, and in the key of its file."""
     later, now = re.findall(r"^    # (\w+_configs: .*\S) +# 0\.2[56].*$", TEXT, re.MULTILINE)
     assert yaml.safe_load(later) == {"webhook_configs": [{"url_file": HEARTBEAT, "send_resolved": False}]}
     assert yaml.safe_load(now) == {"slack_configs": [{"api_url_file": HEARTBEAT, "send_resolved": False}]}
