@@ -218,6 +218,7 @@ def play(day: Day, action: tuple[object, ...]) -> None:
             day.wait()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @settings(max_examples=int(os.environ.get("VIGIL_MODEL_EXAMPLES", "150")), deadline=None, derandomize=True)
 @given(actions=st.lists(ACTION, max_size=30))

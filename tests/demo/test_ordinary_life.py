@@ -14,7 +14,7 @@ ORDINARY = {EngineState.HEALTHY, EngineState.IDLE, EngineState.STARTING, EngineS
 """States that an ordinary week knows. A server that was stopped on purpose is not to be reached for a while."""
 
 
-@pytest.mark.no_cover  # what it runs through is covered elsewhere, and coverage makes a minute of it four
+@pytest.mark.no_cover
 @pytest.mark.timeout(600)
 def test_an_ordinary_week_raises_no_incident(tmp_path: Path) -> None:
     """Seven days through the real pipeline, close around every change and coarse in between: no page, no bad state."""

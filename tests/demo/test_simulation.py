@@ -93,6 +93,7 @@ def test_days_are_days() -> None:
     assert 2 * HOUR == sum(scene.seconds for scene in first(BAD_DAY, 2 * HOUR))
 
 
+@pytest.mark.no_cover
 def test_a_real_prometheus_answers_from_what_was_backfilled(tmp_path: Path) -> None:
     """Rates over the simulated time, with job and instance; and `up`."""
     scenes = (*START, Scene("traffic", 2 * HOUR))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vllm_vigil.events.detector import Detector, template
 from vllm_vigil.events.patterns import PATTERNS
 from vllm_vigil.model import Record
@@ -33,6 +35,7 @@ def test_fields_are_cut() -> None:
     assert all(len(value) <= 160 for value in event.fields.values())
 
 
+@pytest.mark.no_cover
 def test_hostile_text_is_judged_in_time() -> None:
     """Lines made to keep a regular expression busy are judged like others: the suite's time limit is the proof."""
     detector = Detector(PATTERNS)

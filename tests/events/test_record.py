@@ -158,6 +158,7 @@ def test_lines_are_counted_by_level(clock: CrankedClock, telemetry: Telemetry) -
     assert {"ERROR": 4, "INFO": 1, "none": 1} == count
 
 
+@pytest.mark.no_cover
 def test_an_endless_record_keeps_its_beginning_and_its_end() -> None:
     """A hundred thousand lines of one record cost no more than 64 KiB and still name the exception."""
     lines = [*prefixed("Worker", "It failed.", *(f"  line {n}" for n in range(100_000)), "KeyError: 'x'")]

@@ -97,6 +97,7 @@ ODD = (
 LINES = pieces()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @settings(max_examples=150, deadline=None)
 @given(lines=st.lists(st.sampled_from(LINES), max_size=40), ended=st.booleans())
@@ -113,6 +114,7 @@ def test_any_log_gives_the_same_by_either_way(
     assert (events, counts) == told(path, way(TEXTS.by_level))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 def test_bytes_changed_anywhere_give_the_same(tmp_path: Path, way: type[scan.Hyperscan | scan.Standard]) -> None:
     """Two thousand lines of a real log, each with a byte taken away, doubled or changed."""
@@ -128,6 +130,7 @@ def test_bytes_changed_anywhere_give_the_same(tmp_path: Path, way: type[scan.Hyp
     assert kinds(told(path, None)[0]) == kinds(told(path, by)[0])
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(lines=st.lists(st.sampled_from(LINES), max_size=40))
 def test_a_gate_before_the_joiner_changes_nothing(lines: list[bytes]) -> None:
@@ -212,6 +215,7 @@ RAW = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(

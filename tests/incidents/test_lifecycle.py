@@ -424,6 +424,7 @@ def test_a_users_threshold_is_kept() -> None:
     assert 3 == only(incidents).count
 
 
+@pytest.mark.no_cover
 def test_ever_new_messages_cost_flat_memory() -> None:
     """Fifty thousand different errors, each often enough to burst in its turn, leave little behind."""
     incidents = Incidents(RULES)

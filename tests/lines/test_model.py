@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -286,6 +287,7 @@ class World:
         self.logs.reader.close()
 
 
+@pytest.mark.no_cover
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(st.text(ACTIONS, min_size=5, max_size=40))
 @example("DWAcKC")  # on ext the copy takes the inode of the deleted file, whose position is stored

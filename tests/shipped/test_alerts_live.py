@@ -31,6 +31,7 @@ def receivers(told: list[Told], alert: str) -> set[tuple[str, str]]:
     return {(each.receiver, each.status) for each in told if each.alert == alert}
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(300)
 def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_path: Path) -> None:
     """A dead engine pages, a sidecar that is down is a warning, both are told to be over; nothing else is told."""

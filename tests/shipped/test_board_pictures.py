@@ -15,6 +15,7 @@ from standins.shipped import ROOT
 from vigil_boards.__main__ import BOARDS
 from vigil_boards.board import Board
 
+pytestmark = pytest.mark.no_cover
 EVERY_BOARD = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 
 EMPTY_IN_THE_PICTURE = {

@@ -22,6 +22,7 @@ WITHOUT_DATA: dict[str, str] = {}
 """Panels that may show nothing, with the reason."""
 
 OWN = {"__rate_interval": "1m", "__range": "3h", "__range_s": "10800", "__interval": "1m", "__interval_ms": "60000"}
+pytestmark = pytest.mark.no_cover
 EVERY_BOARD = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 
 

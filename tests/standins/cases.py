@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from standins.watch import BUSY_GPU, IDLE_GPU, SERVER, SPINNING_GPU, START, Watch, watching
@@ -371,6 +372,7 @@ CASES: tuple[Case, ...] = (
 )
 
 
+@cache
 def run(case: Case) -> tuple[Watch, Outcome]:
     """Play a case: what led to it, then itself."""
     watch = watching(connections=0.0)

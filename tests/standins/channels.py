@@ -125,7 +125,7 @@ class Channels:
         """What has arrived so far."""
         return [request for request in self._requests if host in (None, request.host)]
 
-    def wait_for(self, host: str, count: int, seconds: float = 10.0) -> list[Received]:
+    def wait_for(self, host: str, count: int, seconds: float = 60.0) -> list[Received]:
         """The same, once so many have arrived; fails if they do not."""
         deadline = time.monotonic() + seconds
         while len(self.received(host)) < count:

@@ -90,6 +90,7 @@ class Week:
                 self.random.choice(between)()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [1, 2])
 def test_an_ordinary_week_opens_no_incident(seed: int) -> None:
     """And nothing is said to hang."""

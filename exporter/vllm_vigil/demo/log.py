@@ -120,6 +120,7 @@ class Log:
         return "\r\n".join(prefix + line.format(model=self.model, pid=self.pid) for line in lines) + "\n"
 
     def _append(self, records: Iterable[str], now: float) -> None:
-        with self.path.open("a", encoding="utf-8", newline="") as log:
-            log.writelines(records)
-        os.utime(self.path, (now, now))
+        if text := "".join(records):
+            with self.path.open("a", encoding="utf-8", newline="") as log:
+                log.write(text)
+            os.utime(self.path, (now, now))
