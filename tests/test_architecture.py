@@ -43,11 +43,10 @@ FENCES = {
         "notifications/heartbeat.py",
         "report/prometheus.py",
     ),
-    "h11": "sources/http.py",
+    "h11": ("exposition/connection.py", "sources/http.py"),  # a server and a client
     "hyperscan": "events/scan.py",
     "pynvml": "sources/nvml.py",
     "sqlite3": "state/disk.py",
-    "uvicorn": "exposition/http.py",
     "watchdog": "lines/wake.py",
     "yaml": "config/document.py",
 }

@@ -21,7 +21,8 @@ from loguru import logger
 from standins.listening import OPEN, client, listening
 from standins.scenes import quiet, series, snapshot_of
 from vllm_vigil.errors import VigilError
-from vllm_vigil.exposition.http import Limits, Listener
+from vllm_vigil.exposition.connection import Limits
+from vllm_vigil.exposition.http import Listener
 from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.exposition.web_config import Tls, WebConfig
 from vllm_vigil.model import Point, labels

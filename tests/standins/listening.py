@@ -11,7 +11,8 @@ import httpx
 
 from standins.sidecar import StandInSidecar
 from vllm_vigil.clock import RealClock
-from vllm_vigil.exposition.http import Limits, Listener
+from vllm_vigil.exposition.connection import Limits
+from vllm_vigil.exposition.http import Listener
 from vllm_vigil.exposition.listen import WebSettings
 from vllm_vigil.exposition.metrics import Metrics
 from vllm_vigil.exposition.site import Site, Webhook
