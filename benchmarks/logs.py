@@ -1,9 +1,7 @@
-"""Judging a log, the whole process, beside mtail, grep and ripgrep on the same file in the same run.
+"""Following a log, the whole daemon, beside mtail on the same file in the same run; `replay.py` is about whole logs.
 
-The log is synthetic and the same in every run: 200 MB, because 1 GB takes longer to write than all of this to measure;
-64 % access lines, 16 % statistics, 15 % requests, 4 % WARNING, 1.5 % ERROR lines (tracebacks of three). The peers look
-for twelve of our literals; mtail also counts lines and levels, as we do. Beside that we join records and judge bursts.
-The daemons are measured at rest, with a lone line now and then, and under 10,000 lines a second, each its own write.
+They are measured with a lone line now and then, and under 10,000 lines a second, each its own write. mtail looks for
+twelve of our literals and counts lines and levels, as we do. Beside that we join records and judge bursts.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import time
@@ -24,8 +21,6 @@ from pathlib import Path
 from benchmarks.daemon import free_port, wait_for
 from benchmarks.figure import Figure
 
-SIZE_BYTES = 200_000_000
-ROUNDS = 3
 LONE_LINES = 18  # each is an incident of its own GPU, and a rule has no more than 20 open
 LONE_DAEMONS = 6
 BUSY_SECONDS = 20.0
@@ -44,74 +39,20 @@ TEXTS = (
     "No available shared memory broadcast block",
     "NVRM: Xid",
 )
-WITHOUT_HYPERSCAN = "import sys; sys.modules['hyperscan'] = None; from vllm_vigil.cli import main; sys.exit(main())"
 
 
 def measure(scratch: Path) -> Iterator[Figure]:
-    """Megabytes a second, then memory, then more patterns, then lone lines, then a flood."""
-    log = scratch / "vllm.log"
-    write(log, SIZE_BYTES)
-    megabytes = log.stat().st_size / 1e6
-    texts = "|".join(TEXTS)
+    """Lone lines, then a flood."""
     program = scratch / "peer.mtail"
     program.write_text(mtail_program())
-    peers = {
-        version(["mtail", "--version"]): ["mtail", "--one_shot", "--progs", str(program), "--logs", str(log)],
-        version(["grep", "--version"]): ["grep", "-cE", texts, str(log)],
-        version(["rg", "--version"]): ["rg", "-c", texts, str(log)],
-    }
-    ours, memory = cost(replay(str(log)))
-    standard, _ = cost([sys.executable, "-c", WITHOUT_HYPERSCAN, "replay", str(log)])
-    for name, command in peers.items():
-        theirs, _ = cost(command)
-        yield Figure("replay of an ordinary log", "MB/s", megabytes / ours, megabytes / theirs, name)
-        yield Figure("the same without Hyperscan", "MB/s", megabytes / standard, megabytes / theirs, name)
-    tenth = scratch / "tenth.log"
-    write(tenth, SIZE_BYTES // 10)
-    short, less = cost(replay(str(tenth)))
-    yield Figure("the same without the start", "MB/s", megabytes * 0.9 / (ours - short))
-    quiet = scratch / "quiet.log"
-    write(quiet, SIZE_BYTES, errors=False)
-    without, _ = cost(replay(str(quiet)))
-    theirs, _ = cost(["mtail", "--one_shot", "--progs", str(program), "--logs", str(quiet)])
-    yield Figure("replay of a log without errors", "MB/s", megabytes / without, megabytes / theirs, "mtail")
-    yield Figure("peak RSS, 200 MB and 20 MB", "MB", memory, less, "ours on 20 MB")
-    more, _ = cost(replay(str(log), "--config", str(user_patterns(scratch, 100))))
-    yield Figure("time with 100 patterns of the user's more", "s", more, ours, "ours without them")
     yield from lone_line(scratch, program)
     yield from flood(scratch, program)
-
-
-def replay(*arguments: str) -> list[str]:
-    """The command that is measured."""
-    return [sys.executable, "-m", "vllm_vigil", "replay", *arguments]
-
-
-def cost(command: list[str]) -> tuple[float, float]:
-    """Wall seconds, the median of some runs, and the largest peak memory in MB."""
-    seconds, memory = [], []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, _, used = os.wait4(process.pid, 0)
-        process.returncode = 0
-        seconds.append(time.perf_counter() - began)
-        memory.append(used.ru_maxrss / 1000)
-    return statistics.median(seconds), max(memory)
 
 
 def version(command: list[str]) -> str:
     """Name and version of a peer: they differ tenfold."""
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     return " ".join((said.stdout or said.stderr).split("\n")[0].split()[:4])
-
-
-def write(log: Path, size_bytes: int, *, errors: bool = True) -> None:
-    """A log of about that size, the same every time."""
-    block = "".join(line for line in lines(random.Random(7), 100_000) if errors or " ERROR " not in line).encode()
-    with log.open("wb") as file:
-        while file.tell() < size_bytes:
-            file.write(block)
 
 
 def lines(rng: random.Random, count: int) -> Iterator[str]:
@@ -149,14 +90,6 @@ def mtail_program() -> str:
     head = "counter lines\ncounter levels by level\ncounter found by literal\n/$/ {\n  lines++\n}\n"
     head += "/^(?:\\([^)]*\\) )?(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)[ :]/ {\n  levels[$level]++\n}\n"
     return head + "".join(f'/{text}/ {{\n  found["{text}"]++\n}}\n' for text in TEXTS)
-
-
-def user_patterns(scratch: Path, count: int) -> Path:
-    """A configuration with so many rows, half of which look at INFO too."""
-    rows = [f"  row{n}: {{regex: 'never written {n} (?P<n>\\d+)'{', level: WARNING' * (n % 2)}}}" for n in range(count)]
-    path = scratch / "patterns.yaml"
-    path.write_text("\n".join(("patterns:", *rows, "")))
-    return path
 
 
 def lone_line(scratch: Path, program: Path) -> Iterator[Figure]:
