@@ -7,6 +7,7 @@ are judged all the same.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class GpuVerdict:
         xids = tuple(self._xids.judge(snapshot, now))
         if reading is None or (reading.error and "lost" not in reading.facts):
             return xids
-        present = {_value(point, "uuid"): _which(point) for point in snapshot.points("gpu_info")}
+        present = {_named(point.labels).uuid: _named(point.labels).which for point in snapshot.points("gpu_info")}
         self._known |= present
         return (*xids, *self._lost(present, now), *self._hot(snapshot, now), *self._throttled(snapshot, now))
 
@@ -53,26 +54,38 @@ class GpuVerdict:
     def _hot(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
         limit = self._thresholds.hot_celsius
         for point in snapshot.points("gpu_temperature_celsius"):
-            if _value(point, "sensor") == "gpu":
-                summary = f"GPU {_value(point, 'gpu')} is at {point.value:.0f} °C, above {limit:.0f} °C"
+            named = _named(point.labels)
+            if named.sensor == "gpu":
+                summary = f"GPU {named.gpu} is at {point.value:.0f} °C, above {limit:.0f} °C"
                 yield self._lasting("gpu_hot", point, now, holds=point.value > limit, summary=summary)
 
     def _throttled(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
         for point in snapshot.points("gpu_throttle_active"):
-            reason = _value(point, "reason")
-            if reason in HARMFUL_REASONS:
-                summary = f"GPU {_value(point, 'gpu')} is slowed down: {reason}"
+            named = _named(point.labels)
+            if named.reason in HARMFUL_REASONS:
+                summary = f"GPU {named.gpu} is slowed down: {named.reason}"
                 yield self._lasting("gpu_throttled", point, now, holds=point.value == 1.0, summary=summary)
 
     def _lasting(self, rule: str, point: Point, now: float, *, holds: bool, summary: str) -> Finding:
         since = self._onsets.since((rule, point.labels), now, holds=holds)
         lasted = since is not None and now - since >= self._thresholds.lasting_seconds
-        return Finding(rule, "", lasted, since or now, summary, _which(point))
+        return Finding(rule, "", lasted, since or now, summary, _named(point.labels).which)
 
 
-def _which(point: Point) -> Labels:
-    return labels(gpu=_value(point, "gpu"), uuid=_value(point, "uuid"))
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a label set says; "" where it has no such label. `which` are the labels of a finding on its GPU."""
+
+    which: Labels
+    gpu: str
+    uuid: str
+    sensor: str
+    reason: str
 
 
-def _value(point: Point, name: str) -> str:
-    return next((value for key, value in point.labels if key == name), "")
+@functools.lru_cache(maxsize=1024)
+def _named(pairs: Labels) -> _Named:
+    """The same label sets come at every tick."""
+    told = dict(pairs)
+    gpu, uuid, sensor, reason = (told.get(name, "") for name in ("gpu", "uuid", "sensor", "reason"))
+    return _Named(labels(gpu=gpu, uuid=uuid), gpu, uuid, sensor, reason)
