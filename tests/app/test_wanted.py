@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-DEAR = ("httpx", "apprise", "PIL", "certifi")
+DEAR = ("httpx", "apprise", "PIL", "certifi", "importlib.metadata")
 
 
 @pytest.mark.parametrize("dear", DEAR)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import importlib.metadata
 import logging
 import re
 from dataclasses import dataclass
@@ -200,7 +199,7 @@ def _apprise() -> Any:
     PagerDuty is a key. What they complain of comes back with the result.
     """
     module = importlib.import_module("apprise")
-    check_version(importlib.metadata.version("apprise"))
+    check_version(module.__version__)
     for name in ("apprise", "urllib3", "requests"):
         library = logging.getLogger(name)
         library.setLevel(logging.WARNING)
