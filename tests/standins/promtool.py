@@ -24,6 +24,7 @@ labels (a label of null is taken away), an alert its severity, component and lin
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,8 +85,8 @@ def name_of(rule: Rule) -> str:
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """As YAML."""
-    path.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+    """As JSON, which is YAML too and is written a hundred times as fast."""
+    path.write_text(json.dumps(document, ensure_ascii=False))
 
 
 def unit_test(case: Case, rules: Iterable[Rule]) -> dict[str, Any]:
