@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from itertools import pairwise
@@ -23,7 +24,11 @@ CONFIG = """
 
 
 class Writer(threading.Thread):
-    """Writes numbered lines as fast as it may, and goes over to a new file when the path has one."""
+    """Writes numbered lines as fast as it may, and goes over to a new file when the path has one.
+
+    It never makes the file itself. One that does so between logrotate's rename and its create has that file moved to
+    `vllm.log-DATEHOUR.backup`, onto the one before of the same hour: logrotate then destroys lines (test_rotation).
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
@@ -34,7 +39,11 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Write until it is enough."""
         while not self.enough.is_set():
-            with self.path.open("ab", buffering=0) as file:
+            try:
+                descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            except FileNotFoundError:
+                continue  # renamed, and not made anew yet
+            with os.fdopen(descriptor, "ab", buffering=0) as file:
                 for _ in range(50):
                     self.count += 1
                     file.write(b"line %08d of a log that is being rotated all the time\n" % self.count)

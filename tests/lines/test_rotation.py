@@ -115,3 +115,22 @@ def test_thirty_targets_of_a_symlink_are_read_at_the_speed_of_looking(tmp_path: 
             writer.write("".join(f"{line}\n" for line in lines[50:]))
     got += [text for _ in range(3) for text in logs.texts()]
     assert expected == got
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
+def test_what_logrotate_destroys_is_read_if_it_was_open_and_counted_if_it_was_not(logs: Rotated, *, down: bool) -> None:
+    """A writer that makes the log between rename and create has it moved aside, onto the one of the same hour."""
+    backup = logs.directory / "vllm.log-2026112614.backup"
+    logs.put("a line that is long enough to take all that the next read may read\n")
+    logs.path.rename(logs.directory / "vllm.log.1")
+    logs.put("one that was seen and not read yet\n")
+    logs.path.rename(backup)
+    logs.put("one at the path\n")
+    assert ["a line that is long"] == [text[:19] for text in logs.texts(max_bytes=70)]
+    logs.commit()
+    backup.unlink()
+    if down:
+        logs.restart()
+    seen = ["one that was seen and not read yet"]
+    assert (*([] if down else seen), "one at the path") == (*logs.texts(),)
+    assert (35 if down else 0) == logs.lost("gone")
