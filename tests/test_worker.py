@@ -62,3 +62,15 @@ def test_process_exit_does_not_wait_for_a_stuck_call() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "given up\n"
+
+
+def test_the_thread_ends_when_nobody_holds_the_worker_any_more() -> None:
+    """Every reload makes new workers."""
+
+    async def scene() -> threading.Thread:
+        worker = Worker("w")
+        return await worker.run(threading.current_thread, 5)
+
+    thread = asyncio.run(scene())
+    thread.join(10)
+    assert not thread.is_alive()

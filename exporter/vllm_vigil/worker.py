@@ -2,7 +2,7 @@
 
 One daemon thread per worker. A wedged driver or disk then costs one thread and one source; it never delays the loop,
 the next call fails at once instead of queueing behind it, and process exit does not wait for it (a ThreadPoolExecutor
-would do all three).
+would do all three). The thread ends with its worker: a reload makes new ones and leaves none behind.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from vllm_vigil.errors import WorkerBusy
 
 T = TypeVar("T")
-Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+Deliver = Callable[[Any, BaseException | None], None]
+Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, Deliver]
 
 
 class Worker:
@@ -24,7 +27,7 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._busy = False
         self._thread: threading.Thread | None = None
 
@@ -45,26 +48,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._busy = True
-        self._jobs.put((call, loop, future))
+        self._jobs.put((call, loop, partial(self._deliver, future)))
         return await asyncio.wait_for(future, timeout_seconds)
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self.name, daemon=True)
             self._thread.start()
-
-    def _work(self) -> None:
-        while True:
-            call, loop, future = self._jobs.get()
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = call()
-            except BaseException as caught:  # the thread must outlive any call; the caller gets what was raised
-                error = caught
-            if loop.is_closed():
-                return
-            loop.call_soon_threadsafe(self._deliver, future, result, error)
+            weakref.finalize(self, self._jobs.put, None).atexit = False
 
     def _deliver(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
         self._busy = False
@@ -74,3 +65,19 @@ class Worker:
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
+    """The thread, which does not hold its worker between two calls. None ends it."""
+    while job := jobs.get():
+        call, loop, deliver = job
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as caught:  # the thread must outlive any call; the caller gets what was raised
+            error = caught
+        if loop.is_closed():
+            return
+        loop.call_soon_threadsafe(deliver, result, error)
+        del job, call, deliver, result, error
