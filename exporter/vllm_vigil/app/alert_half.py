@@ -2,7 +2,8 @@
 
 With news for people the transaction is written at once; positions, and more of the same, at most once a second: a disk
 takes longer to keep something than all the rest together. A kill anywhere therefore loses no incident: what was not
-committed is read again, and gives the same key.
+committed is read again, and gives the same key; what lines taught is remembered with their positions only, or a line
+that is read again would count twice.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class AlertHalf:
         self._saving: asyncio.Future[dict[str, str]] | None = None
         self._stuck = False
         self._changes: list[Change] = []
+        self._ahead = False  # events were judged whose lines are not dealt with on the disk
         self._rhythm = Rhythm(clock)
         self._batch = Batch((), more=False)
         self._kept = 0.0
@@ -120,6 +122,7 @@ class AlertHalf:
         records = [record for line in batch.lines for record in self._parts.joiner.feed(line)]
         records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)
         for event in self._events(records):
+            self._ahead = True
             self._changes += self._parts.incidents.observe(event)
         if last or _any_news(self._changes) or now - self._kept >= KEEP_SECONDS:
             self._kept = now
@@ -138,7 +141,7 @@ class AlertHalf:
             changes += incidents.resolve(key, now) or self._parts.told.resolve(key, now)
         self._changes += changes
         if changes or wishes:
-            self._commit({}, wishes)
+            self._commit(None, wishes)
         self._parts.outbox.repeat(self.open())
         if now - self._housekept > HOUSEKEEPING_SECONDS:
             self._housekept = now
@@ -150,7 +153,7 @@ class AlertHalf:
         """Take in what Alertmanager tells; it is on the disk when this returns."""
         taken = self._parts.told.take(alerts, self._clock.wall())
         self._changes += taken.changes
-        self._commit({})
+        self._commit(None)
         for heard in taken.heard:
             self._telemetry.told(heard)
         return taken
@@ -225,21 +228,19 @@ class AlertHalf:
             self._saving = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.positions(held), math.inf))
         positions = await asyncio.shield(self._saving)
         self._saving = None
-        if self._changes or positions:
+        if self._changes or positions or self._ahead:
             self._commit(positions)
 
-    def _commit(self, positions: Mapping[str, str], wishes: Iterable[str] = ()) -> None:
-        """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it."""
+    def _commit(self, positions: Mapping[str, str] | None, wishes: Iterable[str] = ()) -> None:
+        """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it.
+
+        Without positions what waits for them stays behind: it is remembered with the next.
+        """
         parts, changes = self._parts, self._changes
         for incident in _opened(changes):
             self._opens(incident)
         with parts.store.transaction():
-            for name, body in positions.items():
-                parts.store.save_position(name, body)
-            if positions:
-                parts.store.remember("records", parts.joiner.remember())
-            parts.store.remember("incidents", parts.incidents.remember())
-            parts.store.remember("alertmanager", parts.told.remember())
+            self._remember(positions)
             for incident in {change.incident.key: change.incident for change in changes}.values():
                 parts.store.save_incident(incident)
             for change in changes:
@@ -247,12 +248,24 @@ class AlertHalf:
             for key in wishes:
                 parts.store.granted(key)
         self._changes = []  # from here on they are on the disk
+        self._ahead = self._ahead and positions is None
         for change in changes:
             self._report(change)
         if changes:
             self._telemetry.incidents_open(self.open())
         if _any_news(changes):
             self._changed()
+
+    def _remember(self, positions: Mapping[str, str] | None) -> None:
+        """Write where the logs were left with what their lines taught; what else is known at any time."""
+        store, parts = self._parts.store, self._parts
+        for name, body in (positions or {}).items():
+            store.save_position(name, body)
+        if positions is not None:
+            store.remember("records", parts.joiner.remember())
+        if positions is not None or not self._ahead:
+            store.remember("incidents", parts.incidents.remember())
+        store.remember("alertmanager", parts.told.remember())
 
     def _report(self, change: Change) -> None:
         incident = change.incident
