@@ -56,6 +56,15 @@ def test_lines_without_times_are_not_looked_back_into(tmp_path: Path, clock: Cra
     assert [] == stand(tmp_path, clock, None, None).texts()
 
 
+def test_a_line_that_was_half_written_at_first_sight_is_new(tmp_path: Path, clock: CrankedClock) -> None:
+    """It ends after we came: what it says has just happened."""
+    logs = stand(tmp_path, clock, 10)
+    logs.write(f"t={clock.wall():.0f} the engine is")
+    assert [("age 10", True)] == [(line.data.decode()[-6:], line.old) for line in logs.read()]
+    logs.write(" dead\n")
+    assert [("is dead", False)] == [(line.data.decode()[-7:], line.old) for line in logs.read()]
+
+
 def test_a_huge_file_is_looked_back_into_by_size_and_found_by_bisection(tmp_path: Path, clock: CrankedClock) -> None:
     """Of 10 GiB some hundred KB are looked at: first the ten minutes, and no more than 64 MiB however many they are."""
     size = 10 << 30

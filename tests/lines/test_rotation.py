@@ -134,3 +134,23 @@ def test_what_logrotate_destroys_is_read_if_it_was_open_and_counted_if_it_was_no
     seen = ["one that was seen and not read yet"]
     assert (*([] if down else seen), "one at the path") == (*logs.texts(),)
     assert (35 if down else 0) == logs.lost("gone")
+
+
+def test_at_first_sight_of_an_empty_log_its_writer_is_followed_in_the_rotated_file(tmp_path: Path) -> None:
+    """A server that was not told of the rotation writes on there; what stood there before is old, now and for ever."""
+    logs = Logs(tmp_path, CrankedClock())
+    logs.stamp = lambda _data, now: now - 60.0
+    for name in ("vllm.log.2", "vllm.log.1"):
+        logs.write(f"an old line of {name}\n", name)
+        os.utime(tmp_path / name, (0, logs.clock.wall() + (60 if name.endswith("1") else 0)))
+    logs.path.touch()
+    logs.restart()
+    assert [("an old line of vllm.log.1", True)] == [(line.data.decode(), line.old) for line in logs.read()]
+    logs.write("a new one\n", "vllm.log.1")
+    assert [("a new one", False)] == [(line.data.decode(), line.old) for line in logs.read()]
+    logs.commit()
+    logs.restart()
+    (tmp_path / "vllm.log.1").rename(tmp_path / "vllm.log.3")
+    logs.path.rename(tmp_path / "vllm.log.1")
+    logs.write("at the path\n")
+    assert ["at the path"] == logs.texts()

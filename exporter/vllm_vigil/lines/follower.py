@@ -19,7 +19,7 @@ from vllm_vigil.lines.news import Key
 from vllm_vigil.lines.outset import Outset, Parked
 from vllm_vigil.lines.report import GONE, TRUNCATED, Report
 from vllm_vigil.lines.retired import leaving
-from vllm_vigil.lines.search import copy_of, find, passed
+from vllm_vigil.lines.search import copy_of, find, forsaking, passed
 from vllm_vigil.lines.siblings import key_at
 from vllm_vigil.lines.still import Still
 from vllm_vigil.model import Line, Stretch
@@ -35,13 +35,11 @@ class Follower:
     pipes = ()
 
     def __init__(self, name: str, server: str, report: Report, clock: Clock, outset: Outset) -> None:
-        self.name = name
-        self.server = server
+        self.name, self.server = name, server
         self.lag_bytes = 0
         self.used_at = 0.0  # monotonic: when it last gave anything
         self.grown: tuple[Key, ...] = ()
-        self._report = report
-        self._clock = clock
+        self._report, self._clock = report, clock
         self._outset = outset
         self._marks = outset.marks  # to be found before anything else is done
         self._from_end = outset.first_sight
@@ -139,8 +137,10 @@ class Follower:
             generation.backlog = backlog
 
     def _walk(self, known: tuple[Mark, ...]) -> None:
-        """Take in what stood at the path between two looks and was renamed away again, oldest first."""
-        for generation in passed(self.name, self._modified, self.files, known, self._outset.form):
+        """Take in what stood at the path between two looks, oldest first; at first sight what is still written to."""
+        name, taken, form = self.name, self.files, self._outset.form
+        found = forsaking(name, taken, form) if self._from_end else passed(name, self._modified, taken, known, form)
+        for generation in found:
             self._begin(generation)
             self._retired.append(generation)
 

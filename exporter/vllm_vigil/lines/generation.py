@@ -236,7 +236,7 @@ class Generation:
             if self.backlog and piece.at + piece.start < self.backlog.end:
                 self.backlog.pass_over(piece)
             return Stretch(file, piece.block, piece.start, piece.end, piece.at, server, self.id, piece.levels)
-        if self.backlog is None or piece.offset >= self.backlog.end:
+        if self.backlog is None or piece.end > self.backlog.end:  # also a line whose end came after we looked
             return Line(file, piece.data, server, self.id, piece.offset, piece.end, piece.soft)
         late = self.backlog.late_seconds(piece.data)
         return Line(file, piece.data, server, self.id, piece.offset, piece.end, piece.soft, self.backlog.old, late)

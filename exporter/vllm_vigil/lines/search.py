@@ -1,4 +1,4 @@
-"""Files beside a path -> those that were left unread there, and those that came and went between two looks."""
+"""Files beside a path -> those left unread there, those that came and went between two looks, one still written to."""
 
 from __future__ import annotations
 
@@ -72,16 +72,26 @@ def passed(
     """
     if not since:
         return ()  # never looked
-    here = key_at(name)
-    files = [
-        file
-        for file in siblings(name)
-        if file.named and file.size and file.modified > since and file.key not in taken and file.key != here
-    ]
-    found = [_open_unknown(file.path, known, form) for file in sorted(files, key=_age)]
+    files = [file for file in _rotated(name, taken) if file.modified > since]
+    found = [_open_unknown(file.path, known, form) for file in files]
     if any(found):
         logger.info("log {!r} was rotated more than once between two looks; what stood there between is read", name)
     return tuple(generation for generation in found if generation)
+
+
+def forsaking(name: str, taken: Collection[Key], form: Format) -> tuple[Generation, ...]:
+    """The file that was rotated away last, if the one at the path is empty: its writer may not have come along yet."""
+    if any(file.path == name and file.size for file in siblings(name)):
+        return ()
+    last = [_open_unknown(file.path, (), form) for file in _rotated(name, taken)[-1:]]
+    return tuple(generation for generation in last if generation)
+
+
+def _rotated(name: str, taken: Collection[Key]) -> list[File]:
+    """Rotated files of the path that hold anything and are not open, oldest first."""
+    here = key_at(name)
+    files = [file for file in siblings(name) if file.named and file.size and file.key not in taken and file.key != here]
+    return sorted(files, key=_age)
 
 
 def _age(file: File) -> tuple[int, int]:
