@@ -78,6 +78,10 @@ class CrankedClock:
         self._advance(end)
         await settle()
 
+    def lapse(self, seconds: float) -> None:
+        """Let so much time pass in which nobody gets to run: who was due meanwhile is woken late, by `crank`."""
+        self._advance(self._monotonic + seconds)
+
     def _advance(self, to: float) -> None:
         self._wall += to - self._monotonic
         self._monotonic = to

@@ -114,7 +114,7 @@ class World:
 
 @pytest.mark.no_cover
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
-@given(st.text(ACTIONS, min_size=5, max_size=40))
+@given(st.lists(st.sampled_from(ACTIONS), min_size=5, max_size=40).map("".join))
 @example("DWAcKC")  # on ext the copy takes the inode of the deleted file, whose position is stored
 @example("WrWCDcK")  # the copy is all that is left of a file that was deleted after the copy was made
 @example("WAcXKrWX")  # a restart while the file may not be opened: it waits, and goes on where it was

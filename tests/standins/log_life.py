@@ -46,6 +46,7 @@ class LogLife:
         self.half = b""  # the line that the writer is in the middle of
         self.given: set[bytes] = set()  # what need not be given, as things stand
         self.given_by_this_reader: set[bytes] = set()
+        self.ever: set[bytes] = set()  # was given at any time
         self.committed: set[bytes] = set()
         self.alive = False
         self.torn = False  # the stored position cannot be used
@@ -203,6 +204,7 @@ class LogLife:
         lines = {*given}
         self.given_by_this_reader |= lines
         self.given |= lines
+        self.ever |= lines
 
     def kept(self, held: Collection[bytes] = ()) -> None:
         """Its positions are stored; what is held stands behind them, and is not dealt with."""
