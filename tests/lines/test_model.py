@@ -24,14 +24,14 @@ EXAMPLES = int(os.environ.get("VIGIL_MODEL_EXAMPLES", "300"))
 """5,000 in a night."""
 
 
-class World:
+class World(LogLife):
     """One log, its writer and its reader."""
 
     def __init__(self, directory: Path) -> None:
         self.logs = Logs(directory, CrankedClock())
         self.count = 0
-        self.life = LogLife(self.logs.path, self.line)
-        self.life.wakes()
+        super().__init__(self.logs.path, self.line)
+        self.wakes()
         self.read(1 << 20)
         self.commit()
 
@@ -42,10 +42,10 @@ class World:
 
     def read(self, max_bytes: int) -> bool:
         """Read one batch; whether more waits."""
-        if not self.life.alive:
+        if not self.alive:
             self.logs.restart()
-            self.life.wakes()
-        self.life.sees()
+            self.wakes()
+        self.sees()
         batch = self.logs.reader.read(max_bytes)
         whole = []
         for line in lines_of(batch):
@@ -53,45 +53,45 @@ class World:
             assert (len(number) <= 6, set(rest) <= {*b"x"}) == (True, True), "a line that nobody wrote"
             if len(line.data) < LENGTH:  # the last words of a file that was truncated or deleted
                 continue
-            assert line.data not in self.life.committed, "a line that was dealt with came again"
-            assert line.data not in self.life.given_by_this_reader, "a line came twice"
+            assert line.data not in self.committed, "a line that was dealt with came again"
+            assert line.data not in self.given_by_this_reader, "a line came twice"
             whole.append(line.data)
         assert len(whole) == len({*whole}), "a line came twice"
-        self.life.saw(whole)
+        self.saw(whole)
         return batch.more
 
     def commit(self) -> None:
         """Store the positions."""
-        if self.life.alive:
+        if self.alive:
             self.logs.commit()
-            self.life.kept()
-            self.life.torn = CORRUPT in self.logs.stored.values()
+            self.kept()
+            self.torn = CORRUPT in self.logs.stored.values()
 
     def corrupt(self) -> None:
         """The reader dies, and what it had stored cannot be read."""
         self.kill()
         self.logs.stored = dict.fromkeys(self.logs.stored, CORRUPT)
-        self.life.tears()
+        self.tears()
 
     def kill(self) -> None:
         """The reader dies."""
-        if self.life.alive:
+        if self.alive:
             self.logs.reader.close()
-            self.life.dies()
+            self.dies()
 
     def run(self, actions: str) -> None:
         """Do all of it, and at last look whether everything came."""
         steps = {
-            "W": self.life.write,
-            "P": self.life.write_half,
-            "R": self.life.rename,
-            "O": self.life.reopen,
-            "C": self.life.copytruncate,
-            "T": self.life.truncate,
-            "Z": self.life.rewrite,
-            "D": self.life.delete,
-            "S": self.life.swap,
-            "X": self.life.lock,
+            "W": self.write,
+            "P": self.write_half,
+            "R": self.rename,
+            "O": self.reopen,
+            "C": self.copytruncate,
+            "T": self.truncate,
+            "Z": self.rewrite,
+            "D": self.delete,
+            "S": self.swap,
+            "X": self.lock,
             "B": self.corrupt,
             "r": lambda: self.read(200),
             "A": lambda: self.read(1 << 20),
@@ -100,15 +100,15 @@ class World:
         }
         for action in actions:
             steps[action]()
-        if self.life.locked:
-            self.life.lock()
+        if self.locked:
+            self.lock()
         while self.read(1 << 20):
             pass
-        assert set() == self.life.missing
+        assert set() == self.missing
 
     def close(self) -> None:
         """Give the descriptors back."""
-        self.life.close()
+        super().close()
         self.logs.reader.close()
 
 

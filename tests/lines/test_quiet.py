@@ -201,7 +201,7 @@ def ears() -> Iterator[Writes]:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
-@given(st.text(ACTIONS, min_size=5, max_size=40))
+@given(st.lists(st.sampled_from(ACTIONS), min_size=5, max_size=40).map("".join))
 @example("ACWAZA")
 def test_whatever_happens_to_a_log_is_told_by_the_kernel_or_by_watchdog(actions: str) -> None:
     """The same life as in the other model, read where the news lead: no line waits for a look at everything."""

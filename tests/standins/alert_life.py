@@ -26,7 +26,8 @@ from vllm_vigil.events.sieve import Gate, sieves
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import RULES, Rule
 from vllm_vigil.incidents.told import Told
-from vllm_vigil.lines.outset import Place
+from vllm_vigil.lines.mark import Place
+from vllm_vigil.lines.news import LOOK, News
 from vllm_vigil.lines.reader import Batch, Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.model import Incident, Line, Notification, Omission, Outcome, Reason, Severity, Stretch
@@ -120,10 +121,10 @@ class FusedReader(Reader):
     order: list[bytes]
     dealt: int | None = None
 
-    def read(self, max_bytes: int) -> Batch:
+    def read(self, max_bytes: int, news: News = LOOK) -> Batch:
         """Of fewer bytes, if so wished."""
         self.life.sees()
-        batch = super().read(min(max_bytes, self.limit_bytes))
+        batch = super().read(min(max_bytes, self.limit_bytes), news)
         lines = [each for line in batch.lines for each in _lines(line)]
         self.order += lines
         self.life.saw(lines)
