@@ -10,6 +10,7 @@ import pytest
 
 from standins.flights import INCIDENT, frozen
 from vllm_vigil.cli import main
+from vllm_vigil.incidents.rules import RULES
 from vllm_vigil.model import Incident, IncidentState, Notification, Outcome, Reason, Severity
 from vllm_vigil.recorder.bundle import write
 from vllm_vigil.state.store import Store
@@ -142,13 +143,14 @@ def test_an_incident_is_shown_with_what_was_recorded(tmp_path: Path, capsys: pyt
         store.save_incident(OPEN)
     written = write(tmp_path / "bundles", frozen())
     _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key)
-    assert f"  fix: {INCIDENT.fix}\n" in out
+    assert f"  do first: {INCIDENT.fix}\n" in out
     assert f"  recorded: {written}\n" in out
     assert "▁" in out
     assert "KV cache" in out
     _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key, "--json")
     assert (json.loads(out)["bundle"], json.loads(out)["fix"]) == (str(written), INCIDENT.fix)
     _, out = told(capsys, tmp_path, "incidents", "show", "vigil-1")
+    assert f"  do first: {RULES[OPEN.rule].remedy}\n  runbook: https://" in out
     assert "nothing is recorded: it is written some seconds after an incident opens" in out
     (written / "incident.json").write_text('{"version": 9}')
     _, out = told(capsys, tmp_path, "incidents", "show", INCIDENT.key)

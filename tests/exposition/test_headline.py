@@ -27,7 +27,13 @@ CRITICAL = incident(Severity.CRITICAL, title="CUDA out of memory", opened=NOW - 
             "a",
             (UP,),
             (WARNING, CRITICAL),
-            Headline(True, "Serving, with trouble", "CUDA out of memory, and 1 more", NOW - 100, troubled=True),  # noqa: FBT003
+            Headline(
+                serving=True,
+                text="Serving, with trouble",
+                why="CUDA out of memory on llama, and 1 more",
+                since=NOW - 100,
+                troubled=True,
+            ),
         ),
         (
             "a",

@@ -17,7 +17,24 @@ from vllm_vigil.exposition.wording import ABSENT
 from vllm_vigil.model import EngineState, Point, Silence, labels
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "footer"}
-TAGS |= {"h1", "h2", "h3", "p", "pre", "span", "strong", "time", "a", "table", "thead", "tbody", "tr", "th", "td"}
+TAGS |= {
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "pre",
+    "code",
+    "span",
+    "strong",
+    "time",
+    "a",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+}
 ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "data-label", "datetime", "href"}
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'</style></title><!--{{7*7}}&lt;"
 
@@ -105,9 +122,11 @@ def test_the_worst_is_read_first() -> None:
         "llama, engine 0, is unreachable: nothing answers at its address for 250 s",
         "since 20:22:30 UTC",
         "Open incidents",
-        "CUDA out of memory at run time",
-        "What to do: ",
+        "CUDA out of memory at run time: asked 2.25 GiB, 1.10 GiB free on llama",
+        "Do first: ",
         "Look at the runbook of cuda_oom.",
+        "Look closer: ",
+        "vigil incidents show cuda_oom/llama/1",
         "Tried to allocate 2.25 GiB",
         "The last reload was refused",
         "Engines",

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vllm_vigil.config.load import Recipe, state_directory
+from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import UsageError
+from vllm_vigil.incidents.rules import merge, runbook
 from vllm_vigil.model import Incident
 from vllm_vigil.recorder import bundle
 from vllm_vigil.recorder.text import view
@@ -33,7 +35,7 @@ def list_incidents(recipe: Recipe, *, as_json: bool) -> int:
 
 
 def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
-    """Print all that is known of one incident, and who was told what; 1 if it is open."""
+    """Print all that is known of one incident, what to do first, and who was told what; 1 if it is open."""
     store = peek(recipe)
     incident = store.incident(key)
     if incident is None:
@@ -47,8 +49,10 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
         return int(incident.resolved is None)
     print(_line(incident))
     print(f"  rule {incident.rule}, last seen {moment(incident.updated)}")
-    for name, value in (*incident.labels, *((("fix", incident.fix),) if incident.fix else ())):
+    for name, value in incident.labels:
         print(f"  {name}: {mask(value)}")
+    for line in _advice(recipe.load().config, incident):
+        print(f"  {line}")
     for word in words:
         print("  told  " + "  ".join(str(value) for value in _word(word).values()))
     for line in incident.evidence:
@@ -56,6 +60,16 @@ def show_incident(recipe: Recipe, key: str, *, as_json: bool) -> int:
     for line in _recorded(directory / key, document):
         print(f"  {line}".rstrip())
     return int(incident.resolved is None)
+
+
+def _advice(config: Config, incident: Incident) -> Iterator[str]:
+    """The first thing to do, and where the rest is written."""
+    rule, watched = merge(config.rules).get(incident.rule), config.watch.get(incident.rule)
+    remedy = (rule.remedy if rule else "") or (watched.remedy if watched else "")
+    if first := mask(incident.fix) or remedy:
+        yield f"do first: {first}"
+    if url := runbook(incident.rule, config.notify.runbook_url):
+        yield f"runbook: {url}"
 
 
 def bundles(recipe: Recipe) -> Path:

@@ -61,5 +61,6 @@ def _failing(failing: Sequence[EngineHealth], *, all_of_them: bool) -> Headline:
 def _troubled(incidents: Sequence[Incident]) -> Headline:
     worst = min(incidents, key=lambda incident: (SEVERITIES.index(incident.severity), incident.opened))
     others = f", and {len(incidents) - 1} more" if len(incidents) > 1 else ""
-    why = f"{mask(worst.title)}{others}"
+    where = f" on {worst.server}" if worst.server else ""
+    why = f"{mask(worst.title)}{where}{others}"
     return Headline(serving=True, text="Serving, with trouble", why=why, since=worst.opened, troubled=True)

@@ -101,15 +101,23 @@ def _config(status: Status) -> Html:
 
 
 def _open(trouble: Trouble, now: float) -> Html:
+    title = f"{trouble.title} on {trouble.server}" if trouble.server else trouble.title
     labels = "".join(f" · {name} {value}" for name, value in trouble.labels.items())
-    where = f" · {trouble.server}" if trouble.server else ""
     seen = f" · seen {trouble.count} times" if trouble.count > 1 else ""
-    facts = tag("p", tag("span", trouble.severity, class_="state"), f" · {trouble.rule}{where}{labels}{seen}")
+    facts = tag("p", tag("span", trouble.severity, class_="state"), f" · {trouble.rule}{labels}{seen}")
     since = tag("p", "for ", _ago(trouble.opened, now))
     more = [" ", tag("a", "Runbook", href=trouble.runbook)] if trouble.runbook else []
-    advice = [tag("p", tag("strong", "What to do: "), trouble.advice, *more, class_="todo")] if trouble.advice else []
+    advice = [tag("strong", "Do first: "), *_commands(trouble.advice), *more] if trouble.advice else []
+    closer = [tag("strong", "Look closer: "), tag("code", f"vigil incidents show {trouble.key}")]
+    lines = [tag("p", *line, class_="todo") for line in (advice, closer) if line]
     evidence = [tag("pre", "\n".join(trouble.evidence))] if trouble.evidence else []
-    return tag("article", tag("h3", trouble.title), facts, since, *advice, *evidence, class_=trouble.severity)
+    return tag("article", tag("h3", title), facts, since, *lines, *evidence, class_=trouble.severity)
+
+
+def _commands(text: str) -> Iterable[str]:
+    """Text in which what stands between backticks is to be typed."""
+    for place, part in enumerate(text.split("`")):
+        yield tag("code", part) if place % 2 else part
 
 
 def _sources(status: Status) -> list[Row]:

@@ -30,6 +30,8 @@ time{white-space:nowrap}
 article{margin:.75rem 0;padding:1rem 1.15rem;background:var(--card);border:1px solid var(--line);
 border-left:4px solid var(--tone);border-radius:6px}
 article .todo{margin-top:.6rem}
+article .todo+.todo{margin-top:.2rem}
+code{font:.9em/1.4 ui-monospace,SFMono-Regular,Menlo,monospace;user-select:all}
 pre{margin:.7rem 0 0;padding:.6rem .75rem;background:var(--paper);border-radius:4px;color:var(--soft);
 font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;white-space:pre-wrap}
 table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line);border-radius:6px}

@@ -33,7 +33,8 @@ NAMESPACE = (
     "hostPID: true) or in vLLM's"
 )
 HIDDEN_BY_PROC = (
-    "/proc hides processes of other users: run the sidecar as vLLM's user, or without hidepid and ProtectProc"
+    "its processes are not in /proc: they are just ending, or /proc hides those of other users (run the sidecar as "
+    "vLLM's user, or without hidepid and ProtectProc)"
 )
 
 
