@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,19 @@ def test_a_server_that_is_not_there_is_trouble(tmp_path: Path, capsys: pytest.Ca
         code, lines = told(server, tmp_path, capsys)
     assert (1, 1) == (code, len(lines))
     assert "TROUBLE" in lines[0]
+
+
+def test_logs_are_read_and_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is there with when it was last written, one that is none, one that is not there yet."""
+    (tmp_path / "vllm.log").write_text("INFO up\n")
+    (tmp_path / "folder.log").mkdir()
+    with StandInVllm(CAPTURE.read_text()) as server:
+        config = tmp_path / "vigil.yaml"
+        logs = f"logs: [{{path: {tmp_path}/*.log}}, {{path: {tmp_path}/other}}]"
+        config.write_text(CONFIG.format(url=f"{server.url}, {logs}"))
+        code = main(["doctor", "--config", str(config)])
+    (folder, log, other) = capsys.readouterr().out.splitlines()[-3:]
+    assert code == 1
+    assert folder == f"log {tmp_path}/folder.log: TROUBLE: Is a directory"
+    assert re.fullmatch(re.escape(f"log {tmp_path}/vllm.log: good, 8B, last written ") + r"\d+s ago", log)
+    assert other == f"log {tmp_path}/other: TROUBLE: no such file yet; it is picked up when it appears"

@@ -1,10 +1,13 @@
-"""`vigil doctor`: every source asked once -> a line each, and one for each blank series: what is so, what to do."""
+"""`vigil doctor`: every source and log asked once -> a line each, and one for each blank series: what to do."""
 
 from __future__ import annotations
 
 import asyncio
 import glob
+import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from vllm_vigil.clock import RealClock
 from vllm_vigil.config.load import Loaded, Recipe
@@ -16,8 +19,11 @@ from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
 from vllm_vigil.sources.sampler import Source
 from vllm_vigil.sources.vllm import Vllm
+from vllm_vigil.units import format_duration, format_size
 
 NAMED_FAMILIES = 20
+NAMED_FILES = 20
+"""Of one glob, the last by name: rotated ones are many."""
 
 
 def doctor(recipe: Recipe) -> int:
@@ -30,10 +36,29 @@ def doctor(recipe: Recipe) -> int:
         for line, is_wrong in _about_series(reading):
             print(line)
             wrong |= is_wrong
-    missing = [log.path for server in loaded.config.vllm for log in server.logs if log.path and not glob.glob(log.path)]  # noqa: PTH207  # absolute globs
-    for path in missing:
-        print(f"log {path}: TROUBLE: no such file yet; it is picked up when it appears")
-    return int(wrong or bool(missing) or any(reading.error for reading in readings))
+    for line, is_wrong in _about_logs(loaded):
+        print(line)
+        wrong |= is_wrong
+    return int(wrong or any(reading.error for reading in readings))
+
+
+def _about_logs(loaded: Loaded) -> Iterator[tuple[str, bool]]:
+    """Whether each log can be read, and when it was last written."""
+    for path in (log.path for server in loaded.config.vllm for log in server.logs if log.path):
+        found = sorted(glob.glob(path))  # noqa: PTH207  # absolute globs
+        if not found:
+            yield f"log {path}: TROUBLE: no such file yet; it is picked up when it appears", True
+        for name in found[-NAMED_FILES:]:
+            try:
+                with Path(name).open("rb") as file:
+                    facts = os.fstat(file.fileno())
+                    file.read(1)
+            except OSError as error:
+                remedy = ": let the sidecar's user read it" if isinstance(error, PermissionError) else ""
+                yield f"log {mask(name)}: TROUBLE: {error.strerror}{remedy}", True
+            else:
+                age = format_duration(max(0, round(time.time() - facts.st_mtime)))
+                yield f"log {mask(name)}: good, {format_size(facts.st_size)}, last written {age} ago", False
 
 
 async def _readings(loaded: Loaded) -> list[Reading]:
