@@ -273,6 +273,22 @@ def test_a_lost_gpu_mutes_its_engine_and_a_dead_engine_its_latency(told: tuple[A
     assert told_of == ["Critical: GpuLost", "Critical: VllmEngineDead", "Warning: VigilSidecarDown"]
 
 
+def test_one_slowness_is_one_page(told: tuple[Alertmanager, Channels]) -> None:
+    """Late first tokens page, the long requests that come of them do not; where tokens are slow, that alone does."""
+    member, channels = told
+    member.add(fired("VllmTtftBudgetBurnsFast"), elsewhere(fired("VllmInterTokenBudgetBurnsFast")))
+    until(20, "both are told", lambda: len(posted(channels, "/services")) == 2)
+    member.add(fired("VllmLatencyBudgetBurnsFast"), elsewhere(fired("VllmLatencyBudgetBurnsFast")))
+    member.add(elsewhere(fired("VllmTtftBudgetBurnsFast")), fired("VigilPagesNotDelivered"))
+    until(20, "the last is told", lambda: "VigilPagesNotDelivered" in str(posted(channels, "/services")))
+    told_of = sorted(message["attachments"][0]["title"] for message in posted(channels, "/services"))
+    assert told_of == [
+        "Critical: VigilPagesNotDelivered",
+        "Critical: VllmInterTokenBudgetBurnsFast",
+        "Critical: VllmTtftBudgetBurnsFast",
+    ]
+
+
 def elsewhere(alert: dict[str, Any]) -> dict[str, Any]:
     """The same of another host, and of the server llama there."""
     return alert | {"labels": alert["labels"] | {"instance": "gpu-9", "server": "llama"}}
