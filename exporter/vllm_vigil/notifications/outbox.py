@@ -10,7 +10,7 @@ digest, so that a storm of any size leaves a bounded outbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from vllm_vigil.clock import Clock
 from vllm_vigil.model import (
@@ -87,12 +87,14 @@ class Outbox:
             case Transition.UPDATED:
                 pass
 
-    def repeat(self, open_incidents: Iterable[Incident]) -> None:
+    def repeat(self, open_incidents: Collection[Incident]) -> None:
         """Tell what time has made due: a reminder, a page whose silence is over, one that nobody took.
 
         Opens a transaction of its own when there is something to write. A channel that still has a word waiting is
         not reminded: while it is down, one page waits for it and not one for every half hour.
         """
+        if not open_incidents:
+            return  # as on most ticks: the disk need not be asked
         known = self._store.rows.open_words()
         due = [
             row
