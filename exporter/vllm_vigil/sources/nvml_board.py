@@ -30,6 +30,9 @@ PROCESSES_SECONDS = 5.0
 ACTIVITY_NUMBER = 4
 """Its place among what is asked every 10 s: away from the calls and fields that cost as much (2 ms on an H100)."""
 
+SOON_SECONDS = 4
+"""Within how many seconds of the first sample of activity the second is taken."""
+
 
 class Board:
     """What is remembered of one GPU. Used in the worker's thread only.
@@ -74,9 +77,11 @@ class Board:
         for batch in [each for each in self._batches if each.turn.due <= now]:
             self._ask_fields(batch, now)
         if self._activity and self._activity_turn.due <= now:
-            is_first = self._activity.is_new  # it says nothing yet: the next reading brings the second
+            is_first = self._activity.is_new
             self._take_activity(*self._activity.read(now))
-            if not is_first:
+            if is_first:  # it says nothing yet: the second comes soon, but not of all GPUs at once
+                self._activity_turn.due = now + self.index % SOON_SECONDS
+            else:
                 self._activity_turn.took_place(now)
         if self._mig:
             samples = self._read_mig(self._mig, now)
