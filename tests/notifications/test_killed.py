@@ -17,7 +17,7 @@ def test_no_incident_and_no_end_is_lost_however_often_it_is_killed(tmp_path: Pat
     """Every incident was told, every one that ended was told as over, last, and repeats keep their key."""
     command = [sys.executable, "-m", "standins.killed_sender", str(tmp_path), str(KILLS)]
     tests = Path(__file__).parents[1]
-    told = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=False, timeout=55)
+    told = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=False, timeout=110)
     assert told.returncode == 0, told.stderr
     opened = int(told.stdout)
     heard: dict[str, list[str]] = defaultdict(list)
