@@ -6,14 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import daemon, day, gpu, logs, notify, pages, recorder, replay, scrapes
+from benchmarks import daemon, day, gpu, logs, notify, pages, quiet, recorder, replay, scrapes
 
 
 def main() -> int:
     """Print as they come."""
     print(f"{'figure':<44} {'ours':>12} {'peer':>12} {'ratio':>8}  peer", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for subject in (pages, daemon, scrapes, replay, logs, gpu, notify, recorder, day):
+        for subject in (pages, daemon, scrapes, replay, logs, quiet, gpu, notify, recorder, day):
             for figure in subject.measure(Path(scratch)):
                 print(figure.row, flush=True)
     return 0

@@ -83,6 +83,18 @@ def test_a_quiet_log_costs_one_stat_of_a_sweep_and_none_otherwise(crowd: Logs, m
     assert [] == asked
     crowd.reader.read(1 << 20, LOOK)
     assert 100 == len(asked)
+    assert {} == crowd.reader.positions()
+
+
+def test_a_hole_without_a_line_s_end_comes_to_rest_too(tmp_path: Path, clock: CrankedClock) -> None:
+    """Nothing of it is held, so nothing is waited for."""
+    logs = Logs(tmp_path, clock)
+    logs.path.touch()
+    logs.read()
+    os.truncate(logs.path, 100_000)
+    logs.read()
+    logs.write("a line\n")
+    assert [] == texts(logs, NOTHING)
 
 
 def test_what_has_something_to_do_is_looked_at_without_news(tmp_path: Path, clock: CrankedClock) -> None:

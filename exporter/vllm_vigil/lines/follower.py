@@ -79,18 +79,17 @@ class Follower:
 
     # --- looking
 
-    def look(self, *, unpark: bool = False) -> None:
-        """See what stands at the path now and how much waits to be read; `unpark` opens it, whatever happened."""
+    def look(self, *, unpark: bool = False) -> bool:
+        """See `Source`; `unpark` opens the file, whatever happened."""
         self.grown = ()
         if not unpark and (self._still_parked() or (self._current and self.resting and self._still.holds(self.name))):
-            return
+            return self.waiting
         try:
             self._resume()
             self._arrive()
             now = self._clock.monotonic()
-            for generation in self._open():
-                if not generation.look(now):
-                    self._replace(generation)
+            for replaced in [generation for generation in self._open() if not generation.look(now)]:
+                self._replace(replaced)
             self.grown = tuple(generation.key for generation in self._open() if generation.grew)
             self._modified = max([self._modified, *(generation.modified for generation in self._open())])
             self._back = False
@@ -99,6 +98,7 @@ class Follower:
         except OSError as error:
             self._begin_again(error)
         self._measure()
+        return True
 
     def _resume(self) -> None:
         """Find every file that was left unread, at the path or beside it."""

@@ -123,7 +123,7 @@ class Generation:
     @property
     def resting(self) -> bool:
         """Whether every line of it was given, the one that has no end yet too."""
-        return not self.waiting_bytes and (self.lines.between or self.given >= self.lines.at)
+        return not self.waiting_bytes and (self.given >= self.lines.at or self.lines.peek() is None)
 
     @property
     def deleted(self) -> bool:

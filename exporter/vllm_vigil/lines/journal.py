@@ -97,7 +97,7 @@ class Journal:
 
     # --- the child
 
-    def look(self) -> None:
+    def look(self) -> bool:
         """See that journalctl runs, that it began where it should, and what it printed."""
         now = self._clock.monotonic()
         if self._child is None and now >= self._next_start:
@@ -108,6 +108,7 @@ class Journal:
             self._spawn(f"--since=@{self._left.at / 1e6:.6f}", now)
         self._print()
         self._measure()
+        return True
 
     def _measure(self) -> None:
         """What waits to be read, and how long after the last entry that was read it is now."""

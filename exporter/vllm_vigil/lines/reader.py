@@ -162,8 +162,8 @@ class Reader:
     # --- looking
 
     def _look(self, follower: Source) -> None:
-        follower.look()
-        self._note(follower)
+        if follower.look():
+            self._note(follower)
 
     def _note(self, follower: Source) -> None:
         self._roll.note(follower, readable=self._reports[follower.name].readable)

@@ -53,8 +53,9 @@ class Source(Protocol):
         """Whether it can be parked."""
         ...
 
-    def look(self) -> None:
-        """See what there is to read."""
+    def look(self) -> bool:
+        """See what there is to read; False if nothing has changed since the last look."""
+        ...
 
     def read(self, share_bytes: int) -> Sequence[Line | Stretch]:
         """Lines out of about so many bytes."""

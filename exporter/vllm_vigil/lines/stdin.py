@@ -52,7 +52,7 @@ class Stdin:
         """Whether a read would give something now."""
         return self.lag_bytes > 0 or (self._pump.ended and not self._over)
 
-    def look(self) -> None:
+    def look(self) -> bool:
         """See how much waits."""
         now = self._clock.monotonic()
         self.lag_bytes = self._pump.waiting_bytes
@@ -60,6 +60,7 @@ class Stdin:
         self._report.lag(self.lag_bytes, self._lag.seconds(now, self._lines.at))
         if not self._over:
             self._report.good()
+        return True
 
     def read(self, share_bytes: int) -> list[Line | Stretch]:
         """Lines out of about so many bytes."""
