@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks.daemon import free_port, rss_megabytes, scrape, wait_for
+from benchmarks.daemon import cpu_seconds, free_port, rss_megabytes, scrape, wait_for
 from benchmarks.figure import Figure
 
 READINGS = 120
@@ -93,10 +93,10 @@ def _compared(pids: dict[int, int]) -> Iterator[Figure]:
 
 def _share(pids: dict[int, int], work: Callable[[], None]) -> dict[int, float]:
     """The share of a core that each program takes meanwhile."""
-    before, began = {port: _cpu_seconds(pid) for port, pid in pids.items()}, time.monotonic()
+    before, began = {port: cpu_seconds(pid) for port, pid in pids.items()}, time.monotonic()
     work()
     took = time.monotonic() - began
-    return {port: (_cpu_seconds(pid) - before[port]) / took for port, pid in pids.items()}
+    return {port: (cpu_seconds(pid) - before[port]) / took for port, pid in pids.items()}
 
 
 def _scrape_every_second(ports: Iterable[int]) -> None:
@@ -108,23 +108,17 @@ def _scrape_every_second(ports: Iterable[int]) -> None:
 
 def _scrape_milliseconds(port: int, pid: int, idle: float) -> float:
     """What one scrape of many adds to what the program takes anyway."""
-    before, began = _cpu_seconds(pid), time.monotonic()
+    before, began = cpu_seconds(pid), time.monotonic()
     for _ in range(SCRAPES):
         scrape(port)
         time.sleep(0.1)
-    spent = _cpu_seconds(pid) - before - idle * (time.monotonic() - began)
+    spent = cpu_seconds(pid) - before - idle * (time.monotonic() - began)
     return spent / SCRAPES * 1000
 
 
 def _samples(port: int) -> float:
     with urlopen(f"http://127.0.0.1:{port}/metrics") as page:
         return sum(not line.startswith(b"#") for line in page)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of all threads, to the microsecond: /proc/PID/stat counts hundredths of a second."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _with(library: StandInNvml) -> dict[str, str]:
