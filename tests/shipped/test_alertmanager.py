@@ -202,7 +202,8 @@ def posted(channels: Channels, path: str) -> list[Any]:
 def test_a_page_arrives_at_both_with_these_words(told: tuple[Alertmanager, Channels]) -> None:
     """Slack and PagerDuty, to the letter."""
     member, channels = told
-    member.add(fired("VllmEngineStalled") | {"generatorURL": "http://prometheus:9090/graph?g0.expr=x"})
+    known = {"startsAt": "2026-11-26T03:00:20Z", "generatorURL": "http://prometheus:9090/graph?g0.expr=x"}
+    member.add(fired("VllmEngineStalled") | known)
     until(20, "both are told", lambda: posted(channels, "/services") and posted(channels, "/v2"))
     slack, page = posted(channels, "/services")[0], posted(channels, "/v2")[0]
     runbook = "https://github.com/vllm-vigil/vllm-vigil/blob/main/docs/runbooks/VllmEngineStalled.md"
@@ -212,7 +213,7 @@ def test_a_page_arrives_at_both_with_these_words(told: tuple[Alertmanager, Chann
     assert slack["attachments"][0]["title_link"] == runbook
     assert slack["attachments"][0]["color"] == "#e01e5a"
     assert slack["attachments"][0]["text"] == (
-        "*Engine 0 of llama (m) holds requests and takes no step.*\n"
+        "*Engine 0 of llama (m) holds requests and takes no step.* since 2026-11-26 03:00 UTC\n"
         "Its clients wait for ever. First: `curl -s localhost:9877/ready` on gpu-1 says since when; `py-spy dump` of "
         "the engine before the restart says where.\n"
         f"<{runbook}|Runbook> · <{dashboard.replace('&', '&amp;')}|Dashboard> · "
@@ -225,6 +226,7 @@ def test_a_page_arrives_at_both_with_these_words(told: tuple[Alertmanager, Chann
     assert page["payload"]["severity"] == "critical"
     assert (page["payload"]["component"], page["payload"]["group"]) == ("engine", "llama")
     assert page["payload"]["custom_details"]["runbook"] == runbook
+    assert "(since 2026-11-26 03:00 UTC) Its clients wait for ever." in page["payload"]["custom_details"]["what"]
 
 
 def test_what_is_over_is_told_with_how_long_it_lasted(told: tuple[Alertmanager, Channels]) -> None:
@@ -306,7 +308,8 @@ def test_the_watchdog_reaches_the_heartbeat_and_info_its_own_channel(told: tuple
     texts = {message["channel"]: message["attachments"][0] for message in posted(channels, "/services")}
     assert "Watchdog" in posted(channels, "/heartbeat")[0]["attachments"][0]["title"]
     assert texts["#llm-info"]["title"] == "Info: VllmRestarted"
-    assert texts["#llm-pages"]["text"] == "*CUDA out of memory at llama.*\nLower --gpu-memory-utilization."
+    said = re.sub(r"since 20\S+ \d\d:\d\d UTC", "since then", texts["#llm-pages"]["text"])
+    assert said == "*CUDA out of memory at llama.* since then\nLower --gpu-memory-utilization."
 
 
 # --- reading the document
