@@ -38,6 +38,7 @@ table{width:100%;border-collapse:collapse;background:var(--card);border:1px soli
 th,td{padding:.5rem .8rem;text-align:left;vertical-align:top}
 th{font-size:.8rem;font-weight:500;color:var(--soft)}
 td{border-top:1px solid var(--line)}
+td:first-child{overflow-wrap:break-word}
 .n{text-align:right;white-space:nowrap}
 footer{margin-top:3rem;padding-top:.8rem;border-top:1px solid var(--line);font-size:.85rem;color:var(--soft)}
 a{color:inherit}
