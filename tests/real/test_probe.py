@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,10 @@ prompts:
 """
 
 
-@pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
-    """One server for all; its weights are made up, so what it says means nothing."""
-    server = RealVllm(Path(os.environ["VIGIL_REAL_VLLM"]), tmp_path_factory.mktemp("vllm"))
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture(autouse=True)
+def serving(vllm: RealVllm) -> None:
+    """It serves; its weights are made up, so what it says means nothing."""
+    vllm.start()
 
 
 def vigil(*arguments: str) -> tuple[int, list[dict[str, Any]]]:

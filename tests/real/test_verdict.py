@@ -99,23 +99,9 @@ class Witness:
 
 
 @pytest.fixture
-def vllm(tmp_path: Path) -> Iterator[RealVllm]:
-    """Installed by `scripts/test --real-vllm`, which says where in VIGIL_REAL_VLLM."""
-    server = RealVllm(Path(os.environ["VIGIL_REAL_VLLM"]), tmp_path)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def channels() -> Iterator[Channels]:
-    """PagerDuty, played here."""
-    with Channels() as playing:
-        yield playing
-
-
-@pytest.fixture
 def sidecar(vllm: RealVllm, channels: Channels, tmp_path: Path) -> Iterator[Program]:
     """The program with its ordinary thresholds and intervals, started before vLLM is."""
+    vllm.stop()
     vllm.log.touch()
     config = CONFIG.format(url=vllm.url, log=vllm.log, pagerduty=PAGERDUTY)
     program = Program(tmp_path, config, channels.environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,21 +56,6 @@ notify:
 rules:
   engine_dead: {{quiet: 10s, up: 5s}}
 """
-
-
-@pytest.fixture
-def vllm(tmp_path: Path) -> Iterator[RealVllm]:
-    """Installed by `scripts/test --real-vllm`, which says where in VIGIL_REAL_VLLM."""
-    server = RealVllm(Path(os.environ["VIGIL_REAL_VLLM"]), tmp_path)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def channels() -> Iterator[Channels]:
-    """Slack and PagerDuty, played here."""
-    with Channels() as playing:
-        yield playing
 
 
 @pytest.fixture

@@ -20,23 +20,32 @@ ENGINE_TITLE = b"VLLM::EngineCore"
 
 
 class RealVllm:
-    """A vLLM server on a port of its own, its log in a file, with a toy model and made-up weights."""
+    """A vLLM server on a port of its own, its log in a file, with a toy model and made-up weights.
 
-    def __init__(self, home: Path, directory: Path) -> None:
+    Its arithmetic stays on one core; what is told to it, and everything else, has the others.
+    """
+
+    def __init__(self, home: Path, directory: Path, core: int = 0) -> None:
         self._home = home
+        self._core = core
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "vllm.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it in a process group of its own, and return when it serves."""
+        """Start it in a process group of its own unless it runs, and return when it serves."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._started()
+        until(START_SECONDS, "vLLM serves", self.serves)
+
+    def _started(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "0",  # one core for its arithmetic, the other for everything else
+            "VLLM_CPU_OMP_THREADS_BIND": str(self._core),
             "VLLM_SERVER_DEV_MODE": "1",  # for /sleep and /wake_up
         }
         options = ["--load-format", "dummy", "--max-model-len", "512", "--max-num-seqs", "2", "--enforce-eager"]
@@ -54,14 +63,13 @@ class RealVllm:
             "tiny",
         ]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [*command, "--port", str(self.port), *options],
                 stdout=log,
                 stderr=log,
                 env=environment,
                 process_group=0,  # and not a session: a kernel that groups by session lets it starve the rest
             )
-        until(START_SECONDS, "vLLM serves", self.serves)
 
     def serves(self) -> bool:
         """Whether /health says 200; fails at once if the process has ended."""
