@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vllm_vigil.clock import CrankedClock, RealClock, Waker, settle
+from vllm_vigil.clock import CrankedClock, RealClock, Steps, Waker, settle
 
 
 def test_sleepers_wake_in_order_and_not_before_their_time(clock: CrankedClock) -> None:
@@ -64,3 +64,14 @@ def test_many_wakes_are_one_and_one_before_the_wait_is_not_lost(clock: CrankedCl
         return clock.monotonic()
 
     assert asyncio.run(scene()) == 1010.0
+
+
+def test_a_step_of_the_wall_clock_is_told_once_and_its_drift_is_none() -> None:
+    """Set on or back by more than it could gain between two looks."""
+    clock = CrankedClock()
+    steps = Steps(clock)
+    asyncio.run(clock.crank(3600.0))
+    assert 0.0 == steps.taken()
+    for seconds in (7200.0, -86_400.0, 1.0):
+        clock.set_by(seconds)
+        assert [seconds if abs(seconds) > 1 else 0.0, 0.0] == [steps.taken(), steps.taken()]

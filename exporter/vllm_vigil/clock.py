@@ -12,6 +12,8 @@ import heapq
 import time
 from typing import Protocol
 
+STEP_SECONDS = 2.0
+
 
 class Clock(Protocol):
     """What every part that knows time is given."""
@@ -40,6 +42,23 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Give the loop to others for so long."""
         await asyncio.sleep(seconds)
+
+
+class Steps:
+    """By how much the wall clock was set since one last asked: NTP that corrects it, a machine that was suspended.
+
+    What it gains or loses little by little is no step.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = clock.wall() - clock.monotonic()
+
+    def taken(self) -> float:
+        """Seconds; 0 if it was not set."""
+        before, self._ahead = self._ahead, self._clock.wall() - self._clock.monotonic()
+        step = self._ahead - before
+        return step if abs(step) >= STEP_SECONDS else 0.0
 
 
 class CrankedClock:
@@ -77,6 +96,10 @@ class CrankedClock:
             await settle()
         self._advance(end)
         await settle()
+
+    def set_by(self, seconds: float) -> None:
+        """Set the wall clock forward, or back."""
+        self._wall += seconds
 
     def lapse(self, seconds: float) -> None:
         """Let so much time pass in which nobody gets to run: who was due meanwhile is woken late, by `crank`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from vllm_vigil.clock import CrankedClock
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.patterns import PATTERNS
 from vllm_vigil.events.record import Joiner
+from vllm_vigil.incidents.alertmanager import Alert
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import RULES
 from vllm_vigil.incidents.told import Told
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.settings import LogSettings
-from vllm_vigil.model import Finding, Reason
+from vllm_vigil.model import Finding, Outcome, Reason
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings
 from vllm_vigil.state.store import Store
@@ -63,6 +65,7 @@ def outcome(store: Store) -> tuple[list[str], list[tuple[str, Reason]]]:
     return rules, [(row.channel, row.reason) for row, _ in store.rows.waiting()]
 
 
+QUIET_SECONDS = 300.0
 ONE_PAGE = (["engine_dead"], [("slack", Reason.FIRST)])
 
 
@@ -160,4 +163,44 @@ def test_a_finding_becomes_an_incident_and_a_row_at_once(tmp_path: Path) -> None
     stalled = Finding("engine_stalled", "llama", holds=True, since=1_780_000_000.0, summary="llama hangs")
     half.weigh([stalled], Judgement((), (stalled,), {"llama": None}))
     assert outcome(store) == (["engine_stalled"], [("slack", Reason.FIRST)])
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "step", [-86_400.0, -600.0, 7200.0, 86_400.0], ids=["a day back", "10 min back", "2 h on", "a day on"]
+)
+def test_a_clock_that_is_set_ends_no_incident_and_delays_no_page(tmp_path: Path, step: float) -> None:
+    """NTP that corrects it, a machine that was suspended: quiet is what was quiet by the monotonic clock."""
+    scene = Scene(tmp_path)
+    store = scene.open()
+    half, clock = scene.half(store), scene.clock
+    hangs = Finding("engine_stalled", "llama", holds=True, since=clock.wall(), summary="llama hangs")
+    half.weigh([hangs], Judgement((), (), {}))
+    (row,) = [row for row, _ in store.rows.waiting()]
+    store.rows.postpone(row.id, clock.wall() + 60.0, Outcome.RETRY, "")
+    half.weigh([replace(hangs, holds=False)], Judgement((), (), {}))
+    clock.set_by(step)
+    half.weigh([], Judgement((), (), {}))
+    assert ["engine_stalled"] == [incident.rule for incident in store.open_incidents()]
+    assert [clock.wall() + 60.0] == [at for _, at in store.rows.waiting()]
+    assert [clock.wall()] == [incident.opened for incident in half.open()]
+    clock.lapse(QUIET_SECONDS)
+    half.weigh([], Judgement((), (), {}))
+    assert [] == store.open_incidents()
+    store.close()
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0], ids=["a day back", "a day on"])
+def test_a_clock_that_is_set_ends_no_alert_of_alertmanager_and_keeps_none(tmp_path: Path, step: float) -> None:
+    """Its time to live runs by the time in which it could have been told again."""
+    scene = Scene(tmp_path)
+    store = scene.open()
+    half, clock = scene.half(store), scene.clock
+    half.take([Alert("a", firing=True, started=clock.wall(), ended=None, labels={"alertname": "A"}, annotations={})])
+    clock.set_by(step)
+    half.weigh([], Judgement((), (), {}))
+    assert 1 == len(half.open())
+    clock.lapse(3600.0)
+    half.weigh([], Judgement((), (), {}))
+    assert [] == half.open()
     store.close()

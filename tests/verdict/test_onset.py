@@ -18,3 +18,11 @@ def test_a_clock_that_is_set_back_begins_the_time_there() -> None:
     onsets = Onsets()
     onsets.since("hot", 90_000.0, holds=True)
     assert [3600.0, 3600.0] == [onsets.since("hot", now, holds=True) for now in (3600.0, 3660.0)]
+
+
+def test_a_clock_that_is_set_takes_the_onsets_along() -> None:
+    """Nobody has watched the condition hold for the hours that the clock was set on."""
+    onsets = Onsets()
+    onsets.since("hot", 10.0, holds=True)
+    onsets.move(3600.0)
+    assert 3610.0 == onsets.since("hot", 3620.0, holds=True)

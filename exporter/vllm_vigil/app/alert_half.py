@@ -17,8 +17,9 @@ from functools import partial
 from loguru import logger
 
 from vllm_vigil.app.life_told import life_told
+from vllm_vigil.app.moved import moved
 from vllm_vigil.app.rhythm import Rhythm
-from vllm_vigil.clock import Clock
+from vllm_vigil.clock import Clock, Steps
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.alertmanager import Alert
@@ -83,6 +84,7 @@ class AlertHalf:
         self._changes: list[Change] = []
         self._ahead = False  # events were judged whose lines are not dealt with on the disk
         self._rhythm = Rhythm(clock)
+        self._steps = Steps(clock)
         self._batch = Batch((), more=False)
         self._kept = 0.0
         self._housekept = 0.0
@@ -131,7 +133,7 @@ class AlertHalf:
 
     def weigh(self, findings: Iterable[Finding], judgement: Judgement) -> None:
         """Take in what the verdict saw, let time pass for the incidents, and send reminders that are due."""
-        now = self._clock.wall()
+        now = self._now()
         incidents = self._parts.incidents
         changes = [change for finding in findings for change in incidents.weigh(finding, now)]
         changes += incidents.tick(now, judgement.serving_since)
@@ -151,7 +153,7 @@ class AlertHalf:
 
     def take(self, alerts: Iterable[Alert]) -> Taken:
         """Take in what Alertmanager tells; it is on the disk when this returns."""
-        taken = self._parts.told.take(alerts, self._clock.wall())
+        taken = self._parts.told.take(alerts, self._now())
         self._changes += taken.changes
         self._commit(None)
         for heard in taken.heard:
@@ -201,7 +203,7 @@ class AlertHalf:
         self._stuck = stuck
 
     def _events(self, records: Iterable[Record]) -> Iterator[Event]:
-        now = self._clock.wall()
+        now = self._now()
         for record in records:
             self._heard(record)
             at = now - record.late_seconds if record.old else now
@@ -266,6 +268,14 @@ class AlertHalf:
         if positions is not None or not self._ahead:
             store.remember("incidents", parts.incidents.remember())
         store.remember("alertmanager", parts.told.remember())
+
+    def _now(self) -> float:
+        """The wall time; if the clock was set meanwhile, all that is remembered has moved along."""
+        if seconds := self._steps.taken():
+            self._changes += moved(
+                seconds, self._clock.wall(), self._parts.incidents, self._parts.told, self._parts.store
+            )
+        return self._clock.wall()
 
     def _report(self, change: Change) -> None:
         incident = change.incident

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vllm_vigil.clock import Clock
+from vllm_vigil.clock import Clock, Steps
 from vllm_vigil.model import SERVING_STATES, EngineHealth, Finding, Reading, Snapshot
 from vllm_vigil.series.normalise import Junction, Normalised, Normaliser, joined
 from vllm_vigil.sources.sampler import Sampler
@@ -34,6 +34,11 @@ class Verdicts:
     gpus: GpuVerdict = field(default_factory=GpuVerdict)
     host: HostVerdict = field(default_factory=HostVerdict)
     watch: WatchVerdict = field(default_factory=lambda: WatchVerdict({}, ()))
+
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        for each in (self.engines, self.gpus, self.watch):
+            each.move(seconds)
 
 
 class Prober(Protocol):
@@ -76,6 +81,7 @@ class MetricsHalf:
         self._junction = Junction()
         self._trends = Trends()
         self._clock = clock
+        self._steps = Steps(clock)
         self._telemetry = telemetry
         self._told = told
         self._probers = probers
@@ -103,6 +109,8 @@ class MetricsHalf:
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
         snapshot = self._junction.join([*read, *(prober.snapshot() for prober in self._probers)])
         verdicts, wall = self._verdicts, self._clock.wall()
+        if seconds := self._steps.taken():
+            verdicts.move(seconds)
         host = self._latest("host").get("")
         judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall, host)
         gpu_findings = verdicts.gpus.judge(self._latest("nvml").get(""), snapshot, wall)

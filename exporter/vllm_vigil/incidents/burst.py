@@ -7,8 +7,11 @@ than its rule needs. A flood of ever new keys therefore pushes out keys that are
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 Key = tuple[str, str, str]  # server, rule, group
+Fix = Callable[[float], float]
+"""A time that is remembered -> what it is by the clock as it is set now."""
 MAX_KEYS = 1024
 
 
@@ -40,10 +43,10 @@ class Windows:
         if self._reaches(key, at, window_seconds):
             self.add(key, at, count, window_seconds)
 
-    def not_after(self, now: float) -> None:
-        """The clock was set back: what was noted later than now counts as noted now."""
+    def adjust(self, fix: Fix) -> None:
+        """The clock was set: correct every time."""
         for times in self._times.values():
-            times[:] = [min(time, now) for time in times]
+            times[:] = map(fix, times)
 
     def clear(self, server: str, rule: str) -> None:
         """Begin anew: what was counted has become an incident."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from vllm_vigil.incidents.burst import Key
+from vllm_vigil.incidents.burst import Fix, Key
 
 OPENINGS = 3
 WITHIN_SECONDS = 3600.0
@@ -30,10 +30,10 @@ class Flaps:
         while len(self._ends) > MAX_KEYS:
             self._ends.popitem(last=False)
 
-    def not_after(self, now: float) -> None:
-        """The clock was set back: what ended later than now ended now."""
+    def adjust(self, fix: Fix) -> None:
+        """The clock was set: correct every time."""
         for ends in self._ends.values():
-            ends[:] = [min(end, now) for end in ends]
+            ends[:] = map(fix, ends)
 
     def flaps(self, key: Key, at: float) -> bool:
         """Whether one that begins now has ended so often lately that it will not be over for long."""

@@ -5,9 +5,12 @@ It is as bad as its worst sign: what a GPU's driver only warned of pages when th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from vllm_vigil.incidents.burst import Fix
+from vllm_vigil.incidents.flaps import QUIET_SECONDS
+from vllm_vigil.incidents.rules import Rule
 from vllm_vigil.incidents.sign import Sign, title
 from vllm_vigil.model import Incident, IncidentState, Labels, Severity, labels
 
@@ -41,12 +44,24 @@ class Held:
         for name in [name for name, at in self.holding.items() if now - at > UNCONFIRMED_SECONDS]:
             self.ended = max(self.ended, self.holding.pop(name))
 
-    def not_after(self, now: float) -> None:
-        """The clock was set back: what lies after now would keep the incident open until the clock is there again."""
-        self.last, self.ended = min(self.last, now), min(self.ended, now)
-        self.holding = {name: min(at, now) for name, at in self.holding.items()}
-        if self.incident.updated > now:
-            self.incident = replace(self.incident, opened=min(self.incident.opened, now), updated=now)
+    def adjust(self, fix: Fix) -> None:
+        """The clock was set: correct every time, those that people see too."""
+        self.last, self.ended = fix(self.last), fix(self.ended)
+        self.holding = {name: fix(at) for name, at in self.holding.items()}
+        self.incident = replace(self.incident, opened=fix(self.incident.opened), updated=fix(self.incident.updated))
+
+    def resolved_at(self, rule: Rule, serving_since: Mapping[str, float | None]) -> float | None:
+        """The moment from which the incident counts as over, None if it does not as things stand."""
+        if self.holding:
+            return None
+        server, last = self.incident.server, max(self.incident.updated, self.ended)
+        quiet = last + (max(rule.quiet, QUIET_SECONDS) if self.flapping else rule.quiet)
+        if rule.needs_health and server not in serving_since and rule.count > 1:
+            return max(quiet, last + rule.window)  # silence alone: a burst is not over while its window holds one
+        if not rule.needs_health or server not in serving_since:
+            return quiet
+        since = serving_since[server]
+        return None if since is None else max(quiet, since + rule.up)
 
     def grow(self, sign: Sign, started_at: float | None) -> Incident:
         """More of the same, or a consequence. A crash counts again only when it has happened again."""

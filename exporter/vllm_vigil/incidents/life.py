@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vllm_vigil.incidents.burst import Fix
 from vllm_vigil.incidents.rules import Rule
 from vllm_vigil.incidents.said import settings, size
 from vllm_vigil.incidents.sign import Sign
@@ -73,13 +74,13 @@ class Life:
         if self.stop_at is not None and serving_since > self.stop_at:
             self.stopped = False
 
-    def not_after(self, now: float) -> None:
-        """The clock was set back: what happened after now happened now."""
-        self.starts = [min(start, now) for start in self.starts]
+    def adjust(self, fix: Fix) -> None:
+        """The clock was set: correct every time."""
+        self.starts = [*map(fix, self.starts)]
         for name in _MOMENTS:
             at = getattr(self, name)
-            setattr(self, name, None if at is None else min(at, now))
-        self.recent = deque(((rule, min(at, now), line) for rule, at, line in self.recent), maxlen=RECENT)
+            setattr(self, name, None if at is None else fix(at))
+        self.recent = deque(((rule, fix(at), line) for rule, at, line in self.recent), maxlen=RECENT)
 
     def explains(self, rule: Rule, at: float, *, found: bool) -> bool:
         """Whether something is as it should be: the end of a server that was told to end, a start that takes long."""

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vllm_vigil.incidents.burst import Windows
-from vllm_vigil.incidents.flaps import QUIET_SECONDS, Flaps
+from vllm_vigil.incidents.burst import Fix, Windows
+from vllm_vigil.incidents.flaps import Flaps
 from vllm_vigil.incidents.held import FOLD_SECONDS, UNCONFIRMED_SECONDS, Held, opened
 from vllm_vigil.incidents.life import Life
 from vllm_vigil.incidents.rules import Rule
@@ -108,8 +108,8 @@ class Incidents:
 
         A server is missing in `serving_since` when nobody knows whether it serves; then quiet alone resolves.
         """
-        if now < self._now:
-            self._set_back(now)
+        if now < self._now:  # the clock was set back while nobody looked: what has not come yet is of now
+            self._adjust(lambda at: min(at, now))
         self._now = now
         for server, since in serving_since.items():
             self._life(server).tick(now, since)
@@ -117,7 +117,7 @@ class Incidents:
         self._dismissed = {name: at for name, at in self._dismissed.items() if now - at <= UNCONFIRMED_SECONDS}
         for key, held in list(self._open.items()):
             held.forget_unconfirmed(now)
-            resolved = self._resolved_at(held, serving_since)
+            resolved = held.resolved_at(self._rule(held.incident), serving_since)
             if resolved is not None and now >= resolved:
                 incident = replace(held.incident, state=IncidentState.RESOLVED, resolved=resolved)
                 del self._open[key]
@@ -125,12 +125,17 @@ class Incidents:
                 changes.append(Change(incident, Transition.RESOLVED))
         return changes
 
-    def _set_back(self, now: float) -> None:
-        """The clock was set back: what is known of times that have not come yet is of now."""
-        self._dismissed = {name: min(at, now) for name, at in self._dismissed.items()}
+    def move(self, seconds: float) -> list[Change]:
+        """The clock was set by so much: all that is remembered moves along, so that every span stays what it was."""
+        self._adjust(lambda at: at + seconds)
+        self._now += seconds
+        return [Change(held.incident, Transition.UPDATED) for held in self._open.values()]
+
+    def _adjust(self, fix: Fix) -> None:
+        self._dismissed = {name: fix(at) for name, at in self._dismissed.items()}
         parts: list[Windows | Flaps | Life | Held] = [self._windows, self._flaps]
         for part in (*parts, *self._lives.values(), *self._open.values()):
-            part.not_after(now)
+            part.adjust(fix)
 
     def resolve(self, key: str, now: float) -> list[Change]:
         """End an open incident because a person says so; nothing changes if none of that key is open.
@@ -235,21 +240,6 @@ class Incidents:
         cause.incident = replace(cause.incident, updated=max(cause.incident.updated, sign.at), labels=labels(**looped))
         return [Change(cause.incident, Transition.UPDATED)]
 
-    def _resolved_at(self, held: Held, serving_since: Mapping[str, float | None]) -> float | None:
-        """The moment from which an incident counts as over, None if it does not as things stand."""
-        incident = held.incident
-        if held.holding:
-            return None
-        rule = self._rules.get(incident.rule) or Rule(incident.rule, incident.title, "", up=0)
-        last = max(incident.updated, held.ended)
-        quiet = last + (max(rule.quiet, QUIET_SECONDS) if held.flapping else rule.quiet)
-        if rule.needs_health and incident.server not in serving_since and rule.count > 1:
-            return max(quiet, last + rule.window)  # silence alone: a burst is not over while its window holds one
-        if not rule.needs_health or incident.server not in serving_since:
-            return quiet
-        since = serving_since[incident.server]
-        return None if since is None else max(quiet, since + rule.up)
-
     # --- restart
 
     def remember(self) -> str:
@@ -287,6 +277,9 @@ class Incidents:
 
     def _of(self, server: str) -> Iterator[Held]:
         return (held for held in self._open.values() if held.incident.server == server)
+
+    def _rule(self, incident: Incident) -> Rule:
+        return self._rules.get(incident.rule) or Rule(incident.rule, incident.title, "", up=0)
 
     def _rank(self, held: Held) -> int | None:
         rule = self._rules.get(held.incident.rule)

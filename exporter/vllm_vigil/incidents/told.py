@@ -102,6 +102,12 @@ class Told:
         silent = [name for name, firing in self._firing.items() if now - firing.seen >= self._expire_seconds]
         return [self._close(name, now, "not told of any more") for name in silent]
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set by so much: when we heard moves along. What Alertmanager says of times is by its own."""
+        for firing in self._firing.values():
+            firing.seen += seconds
+        self._ended = {name: (ended, heard + seconds) for name, (ended, heard) in self._ended.items()}
+
     def resolve(self, key: str, now: float) -> list[Change]:
         """End an incident because a person says so; the same firing, told by another member by now, is no news."""
         for name, firing in self._firing.items():
@@ -185,7 +191,7 @@ class Told:
         for key, incident in ours.items():  # nobody knows any more which alert it was: its time to live ends it
             self._firing[key] = _Firing(incident, incident.opened, incident.updated)
         for firing in self._firing.values():
-            firing.seen = max(firing.seen, now - self._expire_seconds + LATE_SECONDS)
+            firing.seen = min(max(firing.seen, now - self._expire_seconds + LATE_SECONDS), now)  # a clock set back
         self._ended = {name: (ended, at) for name, (ended, at) in body["ended"].items()}
 
 

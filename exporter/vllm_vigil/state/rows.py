@@ -136,6 +136,15 @@ class Rows:
             for id_ in ids
         )
 
+    def move(self, seconds: float, since: float) -> None:
+        """The clock was set by so much: what waits, and what was queued or ended since a moment, moves along."""
+        self._disk.execute(
+            "UPDATE outbox SET next_at = next_at + :by, queued = queued + :by, ended = ended + :by "
+            "WHERE ended IS NULL OR ended > :since",
+            {"by": seconds, "since": since},
+        )
+        self._disk.execute("UPDATE tally SET first = first + :by, last = last + :by", {"by": seconds})
+
     def forget(self, before: float) -> None:
         """Drop the rows that ended before a moment."""
         self._disk.execute("DELETE FROM outbox WHERE ended < ?", (before,))

@@ -36,6 +36,10 @@ class GpuVerdict:
         self._xids = XidFindings()
         self._known: dict[str, Labels] = {}
 
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        self._onsets.move(seconds)
+
     def judge(self, reading: Reading | None, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
         """The findings of this tick; before NVML has answered once, only XID errors."""
         xids = tuple(self._xids.judge(snapshot, now))

@@ -93,6 +93,10 @@ class Verdict:
         """
         self._server(server).probe = Probe(answered, self._watched.at(began), words)
 
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        self._onsets.move(seconds)
+
     def judge(
         self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float, host: Reading | None
     ) -> Judgement:

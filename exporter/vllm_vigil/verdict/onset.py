@@ -18,3 +18,7 @@ class Onsets:
             return None
         since = self._since[condition] = min(self._since.get(condition, now), now)  # a clock may be set back
         return since
+
+    def move(self, seconds: float) -> None:
+        """The clock was set by so much: every onset moves along, as nobody has watched it hold meanwhile."""
+        self._since = {condition: at + seconds for condition, at in self._since.items()}

@@ -33,6 +33,10 @@ class Watching:
         self._rates = Rates(row.rate) if row.rate is not None else None
         self._held: set[Labels] = set()
 
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        self._onsets.move(seconds)
+
     def judge(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
         """What changed, and what holds. A row that has just begun to compare so is no news in either direction."""
         values = dict(self._absent(snapshot) if self._row.absent else self._met(snapshot, now))
@@ -112,6 +116,11 @@ class WatchVerdict:
             Watching(name, row, servers, [server for rule, server in known if rule == name])
             for name, row in rows.items()
         ]
+
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        for each in self._rows:
+            each.move(seconds)
 
     def judge(self, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
         """The findings of this tick: every row that holds, and those that have just ceased to."""
