@@ -21,6 +21,7 @@ from vllm_vigil.incidents.told import Told
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.model import Finding, Outcome, Reason
+from vllm_vigil.notifications.message import Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings
 from vllm_vigil.state.store import Store
@@ -203,4 +204,27 @@ def test_a_clock_that_is_set_ends_no_alert_of_alertmanager_and_keeps_none(tmp_pa
     clock.lapse(3600.0)
     half.weigh([], Judgement((), (), {}))
     assert [] == half.open()
+    store.close()
+
+
+def test_bytes_that_are_no_text_reach_store_and_message_as_text(tmp_path: Path) -> None:
+    """What cannot be decoded is replaced where lines become records: every destination can encode what it gets."""
+    scene = Scene(tmp_path)
+    store = scene.open()
+
+    async def play() -> None:
+        half = scene.half(store)
+        await half.step()
+        said = (
+            b"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB. \xff\xed\xa0\x80\xc3\x28\x00 GPU 0"
+        )
+        scene.log.write_bytes(b"ERROR 11-26 12:00:00 [core.py:1] " + said + b"\n")
+        await half.close()
+
+    asyncio.run(play())
+    ((row, _),) = store.rows.waiting()
+    message = compose(row, scene.clock.wall(), Style(evidence=True))
+    assert "cuda_oom" == row.incident.rule
+    assert "\ufffd" in message.body
+    assert message.body == message.body.encode().decode()
     store.close()

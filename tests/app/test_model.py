@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ async def play(actions: str) -> None:
             await life.close()
 
 
+@pytest.mark.timeout(max(120.0, EXAMPLES * 0.5))
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(ACTIONS), min_size=5, max_size=40).map("".join))
 @example("WWWWAWrqKWA")  # a tick commits between a read and its position: the line that is read again counts once

@@ -547,6 +547,23 @@ def test_of_a_file_and_a_link_to_it_the_file_is_followed(tmp_path: Path, clock: 
     assert [(str(logs.path), b"once")] == [(line.file, line.data) for line in logs.read()]
 
 
+def test_of_two_hard_links_one_is_followed(tmp_path: Path, clock: CrankedClock) -> None:
+    """They are one file by device and inode; also when the second appears later, and after a restart."""
+    logs = Logs(tmp_path, clock, "*.log")
+    logs.path.touch()
+    (tmp_path / "also.log").hardlink_to(logs.path)
+    logs.read()
+    logs.write("once\n")
+    assert [b"once"] == [line.data for line in logs.read()]
+    (tmp_path / "later.log").hardlink_to(logs.path)
+    logs.write("and once\n")
+    assert [b"and once"] == [line.data for line in logs.read()]
+    logs.commit()
+    logs.restart()
+    logs.write("for ever\n")
+    assert [b"for ever"] == [line.data for line in logs.read()]
+
+
 def test_a_path_that_is_gone_from_its_glob_is_forgotten_and_comes_back_new(tmp_path: Path, clock: CrankedClock) -> None:
     """Its gauges go with it; what appears under its name again is read from the beginning."""
     logs = Logs(tmp_path, clock, "*.log")
