@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from standins.log_life import CORRUPT, LogLife
@@ -45,6 +46,7 @@ from vllm_vigil.verdict.judge import Judgement
 KINDS = 8
 QUIET_SECONDS = 300.0
 LONG_SECONDS = 400.0
+JUMP_SECONDS = 7_000.0
 LOT, LOT_BEGINS = 3, 4
 LENGTH = 110
 NAMING = 60
@@ -274,7 +276,7 @@ class AlertLife:
 
     async def run(self, actions: str) -> None:
         """Do all of it, then let everything come to its end."""
-        steps = {
+        steps: dict[str, Callable[[], None]] = {
             "W": self.life.write,
             "P": self.life.write_half,
             "R": self.life.rename,
@@ -285,6 +287,8 @@ class AlertLife:
             "D": self.life.delete,
             "S": self.life.swap,
             "X": self.life.lock,
+            "J": partial(self.clock.set_by, JUMP_SECONDS),
+            "j": partial(self.clock.set_by, -JUMP_SECONDS),
         }
         for action in f"Ac{actions}":
             if action in steps:
