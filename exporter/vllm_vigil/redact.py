@@ -34,12 +34,17 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)"""
 _BARE = r"""[^\s,;&"'<>(){}\[\]]++"""
 
+_BOARD = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+"""NVML's name of a GPU: no secret, and what a person needs to find the board."""
+
 Replacement = str | Callable[[re.Match[str]], str]
 
 
 def _random_text(match: re.Match[str]) -> str:
     """Tell a random run from a path or a name: it changes between a, A and 0 far more often than words do."""
     run = match[0]
+    if _BOARD.fullmatch(run):
+        return run
     kinds = ["0" if c.isdigit() else "A" if c.isupper() else "a" for c in run if c.isalnum()]
     changes = sum(a != b for a, b in itertools.pairwise(kinds))
     return MARK if changes > 0.35 * len(kinds) or run.endswith("=") else run

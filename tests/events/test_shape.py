@@ -61,6 +61,13 @@ CASES = [
         Part(Shape.RAW, "NVRM: Xid", process="kernel", at=NOV),
     ),
     (
+        "Nov 21 03:05:31 gpu-node kernel: [  358.106643] NVRM: Xid",
+        Part(Shape.RAW, "NVRM: Xid", process="kernel", at=NOV),
+    ),
+    ("[  358.106643] NVRM: Xid", Part(Shape.RAW, "NVRM: Xid", process="kernel")),
+    ("[123456.789012] NVRM: Xid", Part(Shape.RAW, "NVRM: Xid", process="kernel")),
+    ("[Sat Nov 21 03:05:31 2026] NVRM: Xid", Part(Shape.RAW, "NVRM: Xid", process="kernel", at=NOV)),
+    (
         "2026-11-21T03:05:31+00:00 gpu-node systemd[1]: vllm.service: Failed",
         Part(Shape.RAW, "vllm.service: Failed", process="systemd", pid="1", at=NOV),
     ),

@@ -45,6 +45,10 @@ NAMED: dict[str, tuple[list[str], str]] = {  # what the reader of each file name
         ["startup_failed"],
         "the build lacks an operator, so the engine never starts; said by the record, the child's traceback and the server's",
     ),
+    "gpu-xid-dmesg": (
+        ["cuda_error", "gpu_xid"],
+        "programs that are not vLLM write to wrong addresses (13), one channel is stopped (43): two warnings, no page",
+    ),
     "gpu-xid-journal": (
         ["cuda_error", "cuda_error", "cuda_error", "gpu_lost"],
         "three faults of GPU 65 ten minutes apart (31, 13, 48 with 94), then another GPU falls off the bus and takes its worker along",

@@ -1,8 +1,8 @@
 """One physical line -> what it says about itself: shape, level, process, time, text.
 
 Every format that vLLM has written since 0.1, decided line by line, because one file holds several: its own prefix,
-JSON, uvicorn's, loguru's, PyTorch's and NCCL's C++ lines, kernel and systemd lines of a journal, and raw text such as
-tracebacks.
+JSON, uvicorn's, loguru's, PyTorch's and NCCL's C++ lines, kernel and systemd lines of a journal, what dmesg prints, and
+raw text such as tracebacks.
 The formats are those of the project's catalogue of vLLM logs and of its recorded samples.
 """
 
@@ -22,6 +22,9 @@ _LEVEL = "|".join(LEVELS)
 _JOURNAL = re.compile(  # `journalctl -o short`, `-o short-iso`, rsyslog
     r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) "
     r"\S+ (?P<tag>[^\s:\[\]]+)(?:\[(?P<pid>\d+)\])?: (?P<rest>.*)"
+)
+_RING = re.compile(  # dmesg, `dmesg -T`, and the kernel's lines in /var/log/kern.log
+    r"\[(?: *\d+\.\d{3,6}|[A-Z][a-z]{2} (?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \d{4})\] (?P<text>.*)"
 )
 _PROCESS = re.compile(r"\((?P<process>[^()]{1,80}?) pid=(?P<pid>\d+)(?:, ip=[^()]{1,64})?\) ?")
 _RECORD = re.compile(  # 0.1 has `file:1]`, 0.8 and later `[file:1]`
@@ -70,7 +73,9 @@ def _plain(text: str, now: float, zone: Zone) -> Part:
         return _unwrapped(text, now, zone)
     at = epoch(journal["time"], now, zone)
     if journal["tag"] in ("kernel", "systemd"):
-        return Part(Shape.RAW, journal["rest"], process=journal["tag"], pid=journal["pid"] or "", at=at)
+        ring = _RING.match(journal["rest"])
+        said = ring["text"] if ring else journal["rest"]
+        return Part(Shape.RAW, said, process=journal["tag"], pid=journal["pid"] or "", at=at)
     part = _unwrapped(journal["rest"], now, zone)
     return part if part.at is not None else replace(part, at=at, pid=part.pid or journal["pid"] or "")
 
@@ -99,7 +104,11 @@ def _known(text: str, now: float, zone: Zone) -> Part:
 
 
 def _foreign(text: str, now: float, zone: Zone, process: str, pid: str) -> Part:
-    """A line of PyTorch, NCCL or loguru, else raw."""
+    """A line of the kernel, PyTorch, NCCL or loguru, else raw."""
+    match = _RING.match(text) if text.startswith("[") else None
+    if match:
+        at = epoch(match["time"], now, zone) if match["time"] else None
+        return Part(Shape.RAW, match["text"], process="kernel", at=at)
     match = _CPP.match(text) if text.startswith("[") else None
     if match:
         at = epoch(f"{int(match['month']):02}-{match['day']} {match['time']}", now, zone)
