@@ -78,7 +78,7 @@ def test_a_crash_leaves_a_bundle_that_the_page_and_the_command_know(
         check=False,
         timeout=50,
     ).stdout
-    assert "  fix: Start vLLM with --gpu-memory-utilization 0." in shown
+    assert "  do first: Start vLLM with --gpu-memory-utilization 0." in shown
     assert "running" in shown
     assert f"recorded: {bundle}" in shown
     (trouble,) = program.status()["incidents"]["open"]

@@ -192,7 +192,7 @@ FAILURES = (
         "xid_application",
         "XID 13: a program's error on a GPU, which goes on",
         (Scene("the failure", 5 * MINUTE, xids=((2, 13),)), AFTER),
-        {"GpuXidApplication(2,13)": 120} | INCIDENT,
+        {"GpuXidApplication(2,13)": 120},
     ),
     Failure(
         "xid_hardware",
