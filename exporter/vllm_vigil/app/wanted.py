@@ -1,6 +1,7 @@
 """What most sidecars do without, made only where the configuration wants it: probes, pushes, a heartbeat.
 
-Their modules are imported here and when they are wanted. What asks servers with httpx is 6 MB, more than a tenth of all memory.
+Their modules are imported here and when they are wanted. What asks servers with httpx is 6 MB, more than a tenth of all
+memory.
 """
 
 from __future__ import annotations
