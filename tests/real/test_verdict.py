@@ -192,11 +192,11 @@ def it_sleeps(vllm: RealVllm, witness: Witness, _: Channels) -> Outcome:
 
 def it_hangs(vllm: RealVllm, witness: Witness, channels: Channels) -> Outcome:
     """SIGSTOP under load: stalled within 30 s, one page after a minute, and /health says 200 all the time."""
-    vllm.load(clients=60, tokens=450)
-    witness.seconds("healthy", 60)
-    _wait(5)
-    witness.happens()
-    vllm.signal_engine(signal.SIGSTOP)
+    with vllm.busy(clients=60, tokens=450):
+        until(60, "it is healthy", lambda: witness.states[-1][1] == "healthy")
+        _wait(5)
+        witness.happens()
+        vllm.signal_engine(signal.SIGSTOP)
     seconds = witness.seconds("stalled", 60)
     assert seconds <= STALLED_WITHIN_SECONDS
     until(90, "it pages", lambda: channels.received(PAGERDUTY_HOST))
@@ -215,8 +215,9 @@ def it_hangs(vllm: RealVllm, witness: Witness, channels: Channels) -> Outcome:
 def it_goes_on(vllm: RealVllm, witness: Witness, channels: Channels) -> Outcome:
     """SIGCONT: healthy, and resolved under the same key."""
     witness.happens()
-    vllm.signal_engine(signal.SIGCONT)
-    seconds = witness.seconds("healthy", 60)
+    with vllm.busy(clients=4, tokens=450):
+        vllm.signal_engine(signal.SIGCONT)
+        seconds = witness.seconds("healthy", 60)
     trigger, resolve = channels.wait_for(PAGERDUTY_HOST, 2, seconds=180)
     assert [trigger.document["event_action"], resolve.document["event_action"]] == ["trigger", "resolve"]
     assert trigger.document["dedup_key"] == resolve.document["dedup_key"]
@@ -225,10 +226,10 @@ def it_goes_on(vllm: RealVllm, witness: Witness, channels: Channels) -> Outcome:
 
 def it_is_killed(vllm: RealVllm, witness: Witness, channels: Channels) -> Outcome:
     """`kill -9` of the engine under load."""
-    vllm.load(clients=10, tokens=450)
-    _wait(15)
-    witness.happens()
-    vllm.kill_engine()
+    with vllm.busy(clients=10, tokens=450):
+        _wait(15)
+        witness.happens()
+        vllm.kill_engine()
     seconds = witness.seconds("dead", 30)
     page = channels.wait_for(PAGERDUTY_HOST, 3, seconds=60)[2]
     assert page.document["event_action"] == "trigger"

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from standins.program import free_port, until
@@ -128,6 +129,25 @@ class RealVllm:
             return error.code
         except OSError:
             return None
+
+    @contextlib.contextmanager
+    def busy(self, clients: int, tokens: int) -> Iterator[None]:
+        """Work that never runs out, however fast the machine: so many clients, each asking again once it is answered.
+
+        Whoever waits at the end waits on: a client does not hang up because the test goes on.
+        """
+        left = threading.Event()
+
+        def ask_on() -> None:
+            while not left.wait(0.05):  # which spares a server that refuses
+                self.complete(tokens)
+
+        for _ in range(clients):
+            threading.Thread(target=ask_on, daemon=True).start()
+        try:
+            yield
+        finally:
+            left.set()
 
     def load(self, clients: int, tokens: int) -> list[threading.Thread]:
         """So many clients at once; the threads that wait for their answers."""
