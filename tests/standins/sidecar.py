@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ class StandInSidecar:
     server_names: tuple[str, ...] = ("llama",)
     series: Snapshot = field(default_factory=Snapshot)
     health: tuple[EngineHealth, ...] = ()
+    serving: Mapping[str, float | None] = field(default_factory=dict)
     open: tuple[Incident, ...] = ()
     resolved: tuple[Incident, ...] = ()
     source_facts: tuple[Source, ...] = ()
@@ -55,6 +56,10 @@ class StandInSidecar:
     def engines(self) -> Sequence[EngineHealth]:
         """As set."""
         return self.health
+
+    def serving_since(self) -> Mapping[str, float | None]:
+        """As set."""
+        return self.serving
 
     def open_incidents(self) -> Sequence[Incident]:
         """As set."""

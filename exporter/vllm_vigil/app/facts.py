@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from vllm_vigil.app.round import Round
 from vllm_vigil.clock import Clock
@@ -69,6 +69,10 @@ class Facts:
     def engines(self) -> Sequence[EngineHealth]:
         """The verdict on every engine."""
         return self._round.metrics.engines
+
+    def serving_since(self) -> Mapping[str, float | None]:
+        """Since when each server serves."""
+        return self._round.metrics.serving_since
 
     def open_incidents(self) -> Sequence[Incident]:
         """Those not resolved, oldest first."""

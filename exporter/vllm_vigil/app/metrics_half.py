@@ -76,6 +76,7 @@ class MetricsHalf:
         self.samplers = samplers
         self.snapshot = Snapshot()
         self.engines: tuple[EngineHealth, ...] = ()
+        self.serving_since: Mapping[str, float | None] = {}
         self.last_tick: float | None = None
         self._verdicts = verdicts
         self._junction = Junction()
@@ -117,7 +118,7 @@ class MetricsHalf:
         host_findings = verdicts.host.judge(host, snapshot, wall)
         trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
         self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
-        self.engines = judgement.engines
+        self.engines, self.serving_since = judgement.engines, judgement.serving_since
         self.last_tick = now
         self._consider(judgement)
         own = self._telemetry.snapshot(verdicts.watch.own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vllm_vigil.model import SERVING_STATES, EngineHealth, Incident, Severity
@@ -25,8 +25,16 @@ class Headline:
     troubled: bool = False
 
 
-def headline(servers: Sequence[str], engines: Sequence[EngineHealth], incidents: Sequence[Incident]) -> Headline:
-    """The one sentence. An engine that does not serve comes before an incident; the first to fail speaks for all."""
+def headline(
+    servers: Sequence[str],
+    engines: Sequence[EngineHealth],
+    incidents: Sequence[Incident],
+    serving_since: Mapping[str, float | None],
+) -> Headline:
+    """The one sentence. An engine that does not serve comes before an incident; the first to fail speaks for all.
+
+    `serving_since` (epoch seconds, by server) bridges the states that serve: between two requests an engine is idle.
+    """
     if not servers:
         return Headline(None, "No vLLM server is configured")
     known = {engine.server for engine in engines}
@@ -40,7 +48,7 @@ def headline(servers: Sequence[str], engines: Sequence[EngineHealth], incidents:
         return Headline(None, "Not known yet", f"nothing has been heard of {', '.join(unknown)}", troubled=True)
     if incidents:
         return _troubled(incidents)
-    since = max((engine.since for engine in engines), default=None)
+    since = max((at for at in serving_since.values() if at is not None), default=None)
     return Headline(serving=True, text="Serving", why="no incident is open", since=since)
 
 

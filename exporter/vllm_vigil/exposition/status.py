@@ -94,6 +94,9 @@ class Sidecar(Protocol):
     def engines(self) -> Sequence[EngineHealth]:
         """The verdict on every engine that is known."""
 
+    def serving_since(self) -> Mapping[str, float | None]:
+        """Since when each server serves without a break (epoch seconds); None for one that does not."""
+
     def open_incidents(self) -> Sequence[Incident]:
         """Those not resolved, oldest first."""
 
@@ -206,7 +209,7 @@ def observe(sidecar: Sidecar) -> Status:
         at=now,
         started=sidecar.started,
         uptime_seconds=max(0.0, now - sidecar.started),
-        headline=headline(sidecar.servers(), engines, incidents),
+        headline=headline(sidecar.servers(), engines, incidents, sidecar.serving_since()),
         config=Config(config.path, config.reloaded, config.successful, _masked(config.error)),
         open=tuple(_trouble(incident, sidecar) for incident in incidents),
         resolved=tuple(_trouble(incident, sidecar) for incident in sidecar.resolved_incidents()),
