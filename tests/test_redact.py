@@ -56,6 +56,7 @@ SECRETS = (
 HARMLESS = (
     "GPU 0 (GPU-0d8f1364-0d58-0170-c995-b1c52bc514a8) reports XID 13",
     "MIG-0d8f1364-0d58-0170-c995-b1c52bc514a8 is gone",
+    "what led to the incident is kept in /tmp/tmp.yN96Jeeotj/state/bundles/vigil-c07cb6e50e5a9d1f",
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1 GiB is free.",
     'File "/usr/local/lib/python3.11/site-packages/vllm/v1/engine/core.py", line 712, in run_engine_core',
     "/models/huggingface/hub/models--Qwen--Qwen3-30B-A3B-Instruct-2507/snapshots/main/model.safetensors",

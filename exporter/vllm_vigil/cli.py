@@ -6,7 +6,10 @@ Exit codes: 0 good, 1 found trouble, 2 bad usage or configuration, 3 another ins
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import TypeAlias
 
 from vllm_vigil import __version__, log_output
 from vllm_vigil.commands import probe_options
-from vllm_vigil.commands.words import add_catalogue, add_export, add_report
+from vllm_vigil.commands.words import add_catalogue, add_export, add_report, sentence
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.config.overlay import Given
 from vllm_vigil.errors import UsageError, VigilError
@@ -24,19 +27,47 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give its exit code."""
-    options = parser().parse_args(arguments)
+    _bear_any_character()
+    options, more = parser().parse_known_args(arguments)
     command: Command = options.command
     log_output.configure("warning", "human", sys.stderr)  # `vigil run` sets what its configuration asks for
     try:
-        return command(options)
+        if more:
+            raise UsageError(_not_taken(options.name, more))
+        code = command(options)
+        print(end="", flush=True)  # what cannot be written is known here, and not after the last chance to say so
     except VigilError as error:
         print(f"vigil: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone, as `| head` does
+        _drop_output()  # the reader has gone, as `| head` does
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print("vigil: cannot write to standard output: no space left where it leads to", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+    return code
+
+
+def _drop_output() -> None:
+    """What is still held for standard output is not tried again at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _bear_any_character() -> None:
+    """A path may hold what the terminal's encoding lacks: it is then written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _not_taken(name: str, more: Sequence[str]) -> str:
+    hint = "" if more[0].startswith("-") else " (a configuration file is given with --config)"
+    return f"{name} does not take {shlex.join(more)}{hint}: `vigil {name} --help` says what it takes"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 good, 1 found trouble, 2 bad usage or configuration, 3 another instance is running here.",
     )
     top.add_argument("--version", action="version", version=f"vllm-vigil {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
     for add in (
         _run,
         _check,
@@ -212,7 +243,7 @@ def _probe(commands: Commands) -> None:
 
         return probe(Asked(**{name: getattr(options, name) for name in Asked.__slots__}))
 
-    command = commands.add_parser("probe", help=probe_options.TEXT, description=probe_options.TEXT)
+    command = commands.add_parser("probe", help=probe_options.TEXT, description=sentence(probe_options.TEXT))
     probe_options.declare(command)
     command.set_defaults(command=call)
 
@@ -224,7 +255,7 @@ def _demo(commands: Commands) -> None:
         return demo(options.port, options.directory)
 
     text = "play two vLLMs and four GPUs that live through trouble, to watch the sidecar at work without any"
-    command = commands.add_parser("demo", help=text, description=text)
+    command = commands.add_parser("demo", help=text, description=sentence(text))
     command.add_argument("--port", type=int, default=18000, help="the first one's port, the other has the next (18000)")
     text = "where logs, machine file and vigil.yaml are written, the configuration with which a sidecar watches it"
     command.add_argument("--directory", type=Path, required=True, metavar="DIR", help=text)
@@ -233,7 +264,7 @@ def _demo(commands: Commands) -> None:
 
 def _configured(commands: Commands, name: str, text: str, call: Command) -> argparse.ArgumentParser:
     """A command that reads the configuration."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:])
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=sentence(text))
     command.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration file (else $VIGIL_CONFIG, vigil.yaml)"
     )

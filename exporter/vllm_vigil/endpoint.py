@@ -98,11 +98,13 @@ def _can_be_sent(value: Secret) -> bool:
 def _url_problems(url: str) -> Iterator[tuple[str, str]]:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
-        usable, parts = False, SplitResult("", "", "", "", "")
-    if not usable:
-        yield "url", "must be the address of a vLLM server, such as http://127.0.0.1:8000"
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or above 65535, half an IPv6 address
+        usable, parts = False, SplitResult("http", "", "", "", "")
+    if parts.scheme not in {"http", "https"}:
+        yield "url", "must begin with http:// or https://, such as http://127.0.0.1:8000"
+    elif not usable:
+        yield "url", "must be the address of a vLLM server, with a port up to 65535, such as http://127.0.0.1:8000"
     if parts.username is not None or parts.password is not None:
         yield "url", "must not hold a user or password: use bearer, or headers"
     if parts.query or parts.fragment:

@@ -34,8 +34,8 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)"""
 _BARE = r"""[^\s,;&"'<>(){}\[\]]++"""
 
-_BOARD = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-"""NVML's name of a GPU: no secret, and what a person needs to find the board."""
+_NAMES = re.compile(r"(?:GPU|MIG)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|vigil-[0-9a-f]{16}(?![0-9a-f])")
+"""NVML's name of a GPU and ours of an incident: no secrets, and what a person needs to find them."""
 
 Replacement = str | Callable[[re.Match[str]], str]
 
@@ -43,9 +43,7 @@ Replacement = str | Callable[[re.Match[str]], str]
 def _random_text(match: re.Match[str]) -> str:
     """Tell a random run from a path or a name: it changes between a, A and 0 far more often than words do."""
     run = match[0]
-    if _BOARD.fullmatch(run):
-        return run
-    kinds = ["0" if c.isdigit() else "A" if c.isupper() else "a" for c in run if c.isalnum()]
+    kinds = ["0" if c.isdigit() else "A" if c.isupper() else "a" for c in _NAMES.sub("", run) if c.isalnum()]
     changes = sum(a != b for a, b in itertools.pairwise(kinds))
     return MARK if changes > 0.35 * len(kinds) or run.endswith("=") else run
 

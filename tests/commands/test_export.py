@@ -95,7 +95,7 @@ def test_a_folder_gets_every_file(what: str, folder: str, pattern: str, tmp_path
     [
         (["dashboards"], "say where to: `vigil export dashboards --output DIR`"),
         (["dashboards", "--slo", "x.yaml"], "--slo makes rules"),
-        (["rules", "--slo", "missing.yaml"], "cannot read the configuration file missing.yaml"),
+        (["rules", "--slo", "missing.yaml"], "cannot read the objectives file missing.yaml"),
         (["rules", "--output", "/proc/nowhere"], "--output: cannot write into /proc/nowhere"),
     ],
 )

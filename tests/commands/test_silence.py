@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_a_silence_is_added_listed_and_ended(store: Store, tmp_path: Path, capsy
     assert told(capsys, tmp_path, "expire", "1") == (0, "silence 1 ended\n")
     assert told(capsys, tmp_path, "expire", "1") == (1, "no silence 1\n")
     assert store.silences(time.time()) == []
+
+
+def test_who_has_no_name_is_named_by_number(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run under a number that its machine does not know."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert told(capsys, tmp_path, "add", "server=llama")[0] == 0
+    (silence,) = store.silences(time.time())
+    assert silence.author == "uid 4000000"
 
 
 @pytest.mark.parametrize(

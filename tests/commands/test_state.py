@@ -59,7 +59,7 @@ def test_what_waits_is_listed_oldest_first(tmp_path: Path, capsys: pytest.Captur
 def test_a_directory_without_state_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And nothing is made in it."""
     assert main(["incidents", "--state-dir", str(tmp_path)]) == 1
-    assert f"no state in {tmp_path}" in capsys.readouterr().err
+    assert f"no state in {tmp_path}: give --config or --state-dir as the sidecar has it" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

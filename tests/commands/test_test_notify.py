@@ -40,13 +40,13 @@ def test_a_channel_that_refuses_is_found(channels: Channels, capsys: pytest.Capt
         channels.answer(SLACK_HOST, 404)
         assert main(["test-notify", "--notify", SLACK, "--notify", PAGERDUTY, "--channel", "slack"]) == 1
         assert channels.received(PAGERDUTY_HOST) == []
-    assert "slack: permanent in " in capsys.readouterr().out
+    assert "slack: REFUSED for good after " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "no channel to test; known: none is configured"),
+        ([], "no channel is configured: set notify.channels, or give --notify URL"),
         (["--notify", SLACK, "--channel", "slak"], "no channel slak; known: slack"),
     ],
 )

@@ -53,3 +53,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not UTF-8 text"):
         read_document(tmp_path / "binary.yaml", {})
+    with pytest.raises(ConfigError, match="cannot read the suite file /dev/zero: it is larger than 4MiB"):
+        read_document(Path("/dev/zero"), {}, "suite")

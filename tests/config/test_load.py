@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -167,6 +168,14 @@ def test_state_is_kept_where_systemd_or_the_user_wants_it() -> None:
     assert state_directory(Config(), {"STATE_DIRECTORY": "/t:/u"}) == Path("/t")
     assert state_directory(Config(), {"XDG_STATE_HOME": "/x"}) == Path("/x/vllm-vigil")
     assert state_directory(Config(), {}) == Path.home() / ".local/state/vllm-vigil"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run under a number that its machine does not know."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    with pytest.raises(ConfigError, match="has no home directory to keep state in: set state_dir, --state-dir"):
+        state_directory(Config(), {})
 
 
 def test_logs_of_a_unit_a_container_and_standard_input_are_given_as_flags() -> None:

@@ -103,6 +103,7 @@ def test_its_configuration_is_a_good_one(tmp_path: Path) -> None:
     assert ["chat", "code"] == [server.server for server in config.vllm]
     assert [tmp_path / "chat.log", tmp_path / "code.log"] == [Path(str(server.logs[0].path)) for server in config.vllm]
     assert tmp_path / "machine.txt" == config.gpu.machine
+    assert tmp_path / "state" == config.state_dir
 
 
 def test_a_port_that_is_taken_is_said_at_once(play: Play, tmp_path: Path) -> None:

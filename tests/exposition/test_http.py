@@ -18,6 +18,7 @@ import httpx
 import pytest
 from loguru import logger
 
+from standins.channels import CERTIFICATE
 from standins.listening import OPEN, client, listening
 from standins.scenes import quiet, series, snapshot_of
 from vllm_vigil.errors import VigilError
@@ -71,6 +72,23 @@ def big_sidecar() -> Any:
     points = (Point(labels(server=f"{number}", engine="0", model_name="m" * 100), 1.0) for number in range(40_000))
     sidecar.series = snapshot_of(series("llm_requests_running", *points))
     return sidecar
+
+
+@pytest.mark.parametrize(
+    ("listen", "tls", "url"),
+    [
+        ("127.0.0.1:0", None, "http://127.0.0.1:{}/"),
+        (":0", None, "http://localhost:{}/"),
+        ("[::1]:0", None, "http://[::1]:{}/"),
+        ("localhost:0", Tls(CERTIFICATE, CERTIFICATE), "https://localhost:{}/"),
+    ],
+)
+def test_its_address_is_one_that_a_browser_takes(listen: str, tls: Tls | None, url: str) -> None:
+    """With the port that was bound, also where it listens on all addresses."""
+    listener = Listener(WebSettings(listen), WebConfig(tls), greet)
+    listener.start()
+    assert url.format(listener.port) == listener.url
+    listener.stop()
 
 
 def test_idle_slow_and_deaf_clients_do_not_delay_a_scrape() -> None:

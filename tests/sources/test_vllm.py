@@ -328,6 +328,7 @@ def test_the_defaults_have_no_problems() -> None:
         ({"url": "ftp://host"}, "url"),
         ({"url": "http://"}, "url"),
         ({"url": "http://host:port"}, "url"),
+        ({"url": "http://host:70000"}, "url"),
         ({"url": "http://[::1"}, "url"),
         ({"url": "http://me:hunter2@host:8000"}, "url"),
         ({"url": "http://host:8000/?key=hunter2"}, "url"),

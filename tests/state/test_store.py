@@ -118,7 +118,7 @@ def test_a_file_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """The error says which directory, why, and what to do."""
     (tmp_path / "file").touch()
-    with pytest.raises(StateUnusable, match=r"cannot use the state directory .*/file/state: Not a directory; give"):
+    with pytest.raises(StateUnusable, match=r"cannot use the state directory .*/file/state: Not a directory; set"):
         Store.open(tmp_path / "file" / "state")
 
 

@@ -64,7 +64,7 @@ class Life:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        logger.info("vllm-vigil {} answers on {}", __version__, self._round.config.web.listen)
+        logger.info("vllm-vigil {} answers on {}", __version__, self.listener.url)
         async with asyncio.TaskGroup() as group:
             loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(self.reload()))
             serving = group.create_task(self.listener.serve())

@@ -10,9 +10,13 @@ from vllm_vigil.demo.play import Play
 from vllm_vigil.demo.script import DAY
 from vllm_vigil.errors import UsageError
 
+LAST_PORT = 65534
+
 
 def demo(port: int, directory: Path) -> int:
     """Serve on the port and the next, and keep logs, machine file and the sidecar's configuration in the directory."""
+    if not 1 <= port <= LAST_PORT:
+        raise UsageError(f"--port: must be from 1 to {LAST_PORT}, with the next one free too, not {port}")
     play = Play(directory.absolute(), port)
     try:
         config = play.prepare()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vllm_vigil.clock import RealClock
+from vllm_vigil.commands.remedies import remedy
 from vllm_vigil.config.load import Loaded, Recipe
 from vllm_vigil.model import Reading
 from vllm_vigil.redact import mask
@@ -32,7 +33,7 @@ def doctor(recipe: Recipe) -> int:
     readings = asyncio.run(_readings(loaded))
     wrong = False
     for reading in readings:
-        print(_line(reading))
+        print(_line(reading, loaded))
         for line, is_wrong in _about_series(reading):
             print(line)
             wrong |= is_wrong
@@ -90,10 +91,12 @@ def _about_series(reading: Reading) -> Iterator[tuple[str, bool]]:
         yield f"  families in no table, so left out (passthrough: true relays them): {named}", False
 
 
-def _line(reading: Reading) -> str:
+def _line(reading: Reading, loaded: Loaded) -> str:
     name = f"{reading.source} {reading.server}".strip()
     if reading.error:
-        return f"{name}: TROUBLE: {mask(reading.error)}"
+        at = "".join(f" ({each.url})" for each in loaded.config.vllm if each.server == reading.server)
+        to_do = f"; to do: {text}" if (text := remedy(reading.error)) else ""
+        return f"{name}: TROUBLE: {mask(reading.error)}{at}{to_do}"
     facts = ", ".join(f"{key} {value}" for key, value in sorted(reading.facts.items()))
     return f"{name}: good, {len(reading.samples)} samples in {reading.duration_seconds * 1000:.0f} ms" + (
         f" ({mask(facts)})" if facts else ""

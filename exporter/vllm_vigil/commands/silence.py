@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import time
 
 from vllm_vigil.commands.state import moment, peek
@@ -23,7 +24,7 @@ def add(recipe: Recipe, match: list[str], *, duration: str, author: str | None, 
         raise UsageError(f"--for: {error}") from error
     if not match:
         raise UsageError("say what: NAME=VALUE such as server=llama, rule=gpu_hot, severity=warning or a label")
-    silence = Silence(0, _pairs(match), now, ends, author or getpass.getuser(), comment)
+    silence = Silence(0, _pairs(match), now, ends, author or _user(), comment)
     store = peek(recipe)
     with store.transaction():
         id_ = store.silence(silence)
@@ -65,6 +66,14 @@ def _pairs(match: list[str]) -> Labels:
             raise UsageError(f"{text!r} is no matcher: write NAME=VALUE, such as server=llama")
         pairs.append((name, value))
     return tuple(sorted(pairs))
+
+
+def _user() -> str:
+    """Who asks: by name, or by number where the machine knows no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the second from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 def _words(silence: Silence) -> str:

@@ -20,6 +20,13 @@ from vllm_vigil.notifications.proof import trial
 SAMPLE = (("kv_cache", "99 %"), ("running", "12"), ("waiting", "41"), ("vllm", "0.32.0"))
 """Numbers as a page would hold them."""
 
+WORDS = {
+    Outcome.DELIVERED: "delivered in",
+    Outcome.RETRY: "NOT delivered (a page would be tried again) after",
+    Outcome.UNKNOWN: "NOT known whether it arrived (a page would be tried again) after",
+    Outcome.PERMANENT: "REFUSED for good after",
+}
+
 
 def test_notify(recipe: Recipe, wanted: list[str], *, explain: bool, as_json: bool) -> int:
     """Send to the wanted channels, or to all; 1 if one of them did not take it."""
@@ -28,8 +35,9 @@ def test_notify(recipe: Recipe, wanted: list[str], *, explain: bool, as_json: bo
     names = wanted or list(settings.channels)
     unknown = [name for name in names if name not in settings.channels]
     if unknown or not names:
-        known = ", ".join(settings.channels) or "none is configured"
-        raise UsageError(f"no channel {', '.join(unknown) or 'to test'}; known: {known}")
+        if not settings.channels:
+            raise UsageError("no channel is configured: set notify.channels, or give --notify URL")
+        raise UsageError(f"no channel {', '.join(unknown)}; known: {', '.join(settings.channels)}")
     return max((_explain if explain else _send)(name, config, as_json=as_json) for name in names)
 
 
@@ -42,7 +50,7 @@ def _send(name: str, config: Config, *, as_json: bool) -> int:
         facts = {"channel": name, "outcome": attempt.outcome, "seconds": round(seconds, 3), "detail": attempt.detail}
         print(json.dumps(facts))
     else:
-        print(f"{name}: {attempt.outcome} in {seconds:.1f} s" + (f": {attempt.detail}" if attempt.detail else ""))
+        print(f"{name}: {WORDS[attempt.outcome]} {seconds:.1f} s" + (f": {attempt.detail}" if attempt.detail else ""))
     return int(attempt.outcome is not Outcome.DELIVERED)
 
 

@@ -9,6 +9,11 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  # it has no public name
 
 
+def sentence(text: str) -> str:
+    """The one line of a command in the list of all, as it stands above its own options."""
+    return text[0].upper() + text[1:]
+
+
 def add_catalogue(commands: Commands) -> None:
     """`vigil catalogue`."""
 
@@ -20,7 +25,7 @@ def add_catalogue(commands: Commands) -> None:
         return 0
 
     text = "print every series that is exported (Markdown)"
-    command = commands.add_parser("catalogue", help=text, description=text)
+    command = commands.add_parser("catalogue", help=text, description=sentence(text))
     command.add_argument(
         "--versions", action="store_true", help="instead: which series each release of vLLM can feed, 0.4 to 0.33"
     )
@@ -38,8 +43,9 @@ def add_export(commands: Commands) -> None:
     text = (
         "write the rules, dashboards or Alertmanager files that come with it; with --slo rules of your own objectives"
     )
-    command = commands.add_parser("export", help=text, description=text[0].upper() + text[1:])
-    command.add_argument("what", choices=["rules", "dashboards", "alertmanager"])
+    command = commands.add_parser("export", help=text, description=sentence(text))
+    kinds = ["rules", "dashboards", "alertmanager"]
+    command.add_argument("what", choices=kinds, metavar=f"{{{','.join(kinds)}}}")
     command.add_argument("--slo", type=Path, metavar="FILE", help="objectives (docs/slo.md); alone: print their rules")
     command.add_argument("--output", type=Path, metavar="DIR", help="the folder to write into")
     command.set_defaults(command=call)
@@ -58,7 +64,7 @@ def add_report(commands: Commands) -> None:
         )
 
     text = "write the report on a month: promises, latency, use, cost, incidents; from a Prometheus that has our series"
-    command = commands.add_parser("report", help=text, description=text[0].upper() + text[1:])
+    command = commands.add_parser("report", help=text, description=sentence(text))
     command.add_argument("--prometheus", required=True, metavar="URL", help="its address, http://127.0.0.1:9090")
     command.add_argument("--month", metavar="YYYY-MM", help="which month, in UTC (the last that is over)")
     command.add_argument("--slo", type=Path, metavar="FILE", help="what was promised (docs/slo.md), else the defaults")

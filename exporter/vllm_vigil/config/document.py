@@ -15,6 +15,9 @@ from typing import Any
 import yaml
 
 from vllm_vigil.errors import ConfigError
+from vllm_vigil.units import format_size
+
+LARGEST_BYTES = 4 * 1024 * 1024
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -33,16 +36,20 @@ class Node:
     """Whether it came from an environment variable within the file, and is to be taken for a secret."""
 
 
-def read_document(path: Path, environment: Mapping[str, str] | None) -> Node:
-    """The tree of a configuration file. Raises `ConfigError` when it cannot be read or is no YAML mapping.
+def read_document(path: Path, environment: Mapping[str, str] | None, what: str = "configuration") -> Node:
+    """The tree of a file, `what` it holds. Raises `ConfigError` when it cannot be read or is no YAML mapping.
 
     Without an environment `${NAME}` is what it says, as in a prompt.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:  # reading YAML takes its time, and something else was meant
+            raise ConfigError(f"cannot read the {what} file {path}: it is larger than {format_size(LARGEST_BYTES)}")
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the configuration file {path}: {reason}") from error
+        raise ConfigError(f"cannot read the {what} file {path}: {reason}") from error
     return parse_document(text, str(path), environment)
 
 
@@ -61,7 +68,9 @@ def parse_document(text: str, name: str, environment: Mapping[str, str] | None) 
     except RecursionError as error:
         raise ConfigError(f"{name}: nested too deeply, or an alias that contains itself") from error
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{name}:1: the file must be a mapping of keys such as `vllm:`, but it is a {_kind(root)}")
+        raise ConfigError(
+            f"{name}:1: the file must be a mapping (`key: value` in each line), but it is a {_kind(root)}"
+        )
     return node
 
 

@@ -57,22 +57,22 @@ class Recipe:
 
 def load_rules(path: Path, environment: Mapping[str, str]) -> RuleFile:
     """A file of rules and patterns. Raises `ConfigError` with a line for each problem."""
-    return _shaped(RuleFile, path, environment)
+    return _shaped(RuleFile, read_document(path, environment, "rules"))
 
 
 def load_slo(path: Path, environment: Mapping[str, str]) -> SloFile:
     """A file of service level objectives. Raises `ConfigError` with a line for each problem."""
-    return _shaped(SloFile, path, environment)
+    return _shaped(SloFile, read_document(path, environment, "objectives"))
 
 
 def load_suite(path: Path) -> Suite:
     """A suite of prompts, with no environment in it. Raises `ConfigError` with a line for each problem."""
-    return _shaped(Suite, path, None)
+    return _shaped(Suite, read_document(path, None, "suite"))
 
 
-def _shaped(kind: type[T], path: Path, environment: Mapping[str, str] | None) -> T:
+def _shaped(kind: type[T], document: Node) -> T:
     shaping = Shaping()
-    found: T = shaping.shape(kind, read_document(path, environment), "")
+    found: T = shaping.shape(kind, document, "")
     if shaping.problems:
         raise ConfigError("\n".join(shaping.problems))
     return found
@@ -88,10 +88,17 @@ def find_file(given: Path | None, environment: Mapping[str, str]) -> Path | None
 
 
 def state_directory(config: Config, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where positions, incidents and the outbox are kept: as set, systemd's, or the user's own."""
+    """Where positions, incidents and the outbox are kept: as set, systemd's, or the user's own.
+
+    Raises `ConfigError` for a user who has no home, as in a container that runs under a bare number.
+    """
     if config.state_dir:
         return config.state_dir
     if environment.get("STATE_DIRECTORY"):
         return Path(environment["STATE_DIRECTORY"].split(":")[0])
     home = environment.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "vllm-vigil"
+    try:
+        return (Path(home) if home else Path.home() / ".local" / "state") / "vllm-vigil"
+    except RuntimeError as error:
+        words = "this user has no home directory to keep state in: set state_dir, --state-dir or VIGIL_STATE_DIR"
+        raise ConfigError(words) from error

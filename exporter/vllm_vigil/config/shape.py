@@ -31,6 +31,10 @@ WANTED = {
 }
 
 
+SHOWN_KEYS = 3
+"""So many keys are named where something else stands in the place of a mapping."""
+
+
 class Shaping:
     """One pass over a tree: what was wrong, and the origin of every value that was set."""
 
@@ -61,7 +65,8 @@ class Shaping:
 
     def _settings(self, kind: Any, node: Node, path: str) -> Any:
         if not isinstance(node.value, dict):
-            self.problem(node, path, f"must be a mapping, not {_say(node)}")
+            keys = ", ".join([key_of(field) for field in dataclasses.fields(kind)][:SHOWN_KEYS])
+            self.problem(node, path, f"must be a mapping with keys such as {keys}, not {_say(node)}")
             return None
         before = len(self.problems)
         fields = {key_of(field): field for field in dataclasses.fields(kind)}
@@ -95,7 +100,7 @@ class Shaping:
 
     def _list(self, kind: Any, node: Node, path: str) -> tuple[Any, ...]:
         if not isinstance(node.value, list):
-            self.problem(node, path, f"must be a list, not {_say(node)}")
+            self.problem(node, path, f"must be a list (each entry begins with `- `), not {_say(node)}")
             return ()
         self.origins[path] = node.origin
         return tuple(self.shape(kind, item, f"{path}[{index}]") for index, item in enumerate(node.value))
@@ -132,7 +137,7 @@ class Shaping:
     def _scalar(self, kind: Any, node: Node, path: str) -> Any:
         value = node.value
         try:
-            if kind in (Seconds, Bytes):
+            if kind in (Seconds, Bytes) and value is not None:
                 return _quantity(kind, value)
             if isinstance(kind, type) and issubclass(kind, Enum):
                 return _member(kind, value)
@@ -163,7 +168,7 @@ def _quantity(kind: Any, value: object) -> Seconds | Bytes:
 def _member(kind: type[Enum], value: object) -> Enum:
     choices = [str(member.value) for member in kind]
     if value not in choices:
-        raise ValueError(f"{value!r} is not one of {', '.join(choices)}{_nearest(str(value), choices)}")
+        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
     return kind(value)
 
 

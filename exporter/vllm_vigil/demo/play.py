@@ -22,6 +22,7 @@ vllm:
 {servers}
 gpu: {{machine: {directory}/machine.txt}}
 host: {{proc: {directory}/proc}}
+state_dir: {directory}/state
 zone: UTC
 """
 SERVER = """\

@@ -13,7 +13,7 @@ import ssl
 from loguru import logger
 
 from vllm_vigil.exposition.connection import App, Connection, Limits
-from vllm_vigil.exposition.listen import BACKLOG, WebSettings, bind
+from vllm_vigil.exposition.listen import BACKLOG, WebSettings, bind, split
 from vllm_vigil.exposition.web_config import WebConfig
 
 GRACE_SECONDS = 1.0  # what a stop leaves to answers under way
@@ -38,6 +38,13 @@ class Listener:
     def port(self) -> int:
         """The port that is bound; that of port 0 is known after `start`."""
         return int(self._bound().getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """The page's address, of which a terminal makes a link; who listens on all is found on localhost too."""
+        host = split(self._settings.listen)[0] or "localhost"
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._web.tls else 'http'}://{host}:{self.port}/"
 
     def start(self) -> None:
         """Take the address; from here on clients may connect.

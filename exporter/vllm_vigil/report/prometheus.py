@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from vllm_vigil.endpoint import words
 from vllm_vigil.errors import PrometheusUnusable, UsageError
 from vllm_vigil.model import Labels, labels
 from vllm_vigil.redact import mask
@@ -66,7 +67,9 @@ class Prometheus:
         try:
             answer = self._client.post(f"api/v1/{call}", data={"query": question, **parameters})
         except httpx.HTTPError as error:
-            raise PrometheusUnusable(f"{self._name} does not answer: {error}; is it Prometheus' address?") from error
+            raise PrometheusUnusable(
+                f"{self._name} does not answer: {words(error)}; is it Prometheus' address?"
+            ) from error
         try:
             body = answer.json()
         except ValueError as error:

@@ -90,9 +90,9 @@ class Store:
             if error.errno in NO_DISK:
                 disk.stay_in_memory(error.strerror or "", owned=False)
                 return cls(disk, None)
+            reason = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
             raise StateUnusable(
-                f"cannot use the state directory {directory}: {error.strerror}; "
-                "give this user write access to it, or set state_dir to another"
+                f"cannot use the state directory {directory}: {reason}; set state_dir to one that this user may write"
             ) from error
         _hold(lock, directory)
         disk.open()
@@ -103,7 +103,9 @@ class Store:
         """Open the file of an instance that may be running, for a command that lists or edits a row."""
         path = directory / FILE
         if not path.exists():
-            raise StateUnusable(f"no state in {directory}: the sidecar has not run with this state_dir yet")
+            raise StateUnusable(
+                f"no state in {directory}: give --config or --state-dir as the sidecar has it, if it has run"
+            )
         disk = Disk(path, SCHEMA)
         disk.open()
         return cls(disk, None)
