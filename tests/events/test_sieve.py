@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from vllm_vigil.events.part import LEVELS, Part
 from vllm_vigil.events.pattern import Pattern, PatternSettings
 from vllm_vigil.events.patterns import PATTERNS, user_rows
 from vllm_vigil.events.record import Joiner
-from vllm_vigil.events.sieve import Gate, Sieve, Texts
+from vllm_vigil.events.sieve import Gate, Sieve, Texts, sieves
 from vllm_vigil.events.times import Zone, zone
 from vllm_vigil.incidents.rules import RULES
 from vllm_vigil.model import Line, Stretch
@@ -305,3 +306,27 @@ def test_a_line_longer_than_a_block_is_one_line(tmp_path: Path) -> None:
     assert isinstance(long, Line)
     assert [b"ERROR:    no"] == [line.data for line in rest if isinstance(line, Line)]
     assert 3 * BLOCK_BYTES > len(long.data)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+def test_a_prepared_sieve_makes_nothing_while_a_line_waits(
+    way: type[scan.Hyperscan | scan.Standard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database takes up to 30 ms to be made; for each kind of lines there is one."""
+    made = scan._database if scan.FAST else None
+    count = 0
+
+    def counted(expressions: Iterable[bytes], ids: Iterable[int] = ()) -> object:
+        nonlocal count
+        count += 1
+        assert made is not None
+        return made(expressions, ids)
+
+    monkeypatch.setattr(scan, "FAST", way is scan.Hyperscan)
+    monkeypatch.setattr(scan, "_database", counted)
+    sieve = sieves(PATTERNS, prepared=True)()
+    assert sieve is not None
+    before = count
+    for log in logs():
+        sieve.sift(log.read_bytes().rstrip(b"\n") + b"\n")
+    assert before == count

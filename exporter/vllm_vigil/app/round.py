@@ -88,7 +88,8 @@ class Round:
         self.incidents = Incidents(self.rules, self._around)
         logs = {server.server: server.logs for server in config.vllm}
         rows = (*user_rows(config.patterns), *PATTERNS)
-        self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin, sieve=sieves(rows))
+        sieve = sieves(rows, prepared=True)
+        self.reader = Reader(logs, store.positions(), telemetry, clock, stamp=_stamp, stdin=stdin, sieve=sieve)
         self.outbox = Outbox(store, config.notify, clock, self.wake, self._numbers)
         self.style = Style(
             self.remedy,

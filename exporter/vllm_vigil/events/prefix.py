@@ -81,6 +81,8 @@ _ONE_KIND = (
     (frozenset(b"\x1b"), _leaving(_COLOURED)),
 )
 _ANY_KIND = _leaving(_BARE, _NAMED, _COLOURED)
+LEAVINGS = (*(found for _, found in _ONE_KIND), _ANY_KIND)
+"""All that `leaving` may give."""
 
 
 def leaving(block: bytes) -> bytes:

@@ -93,13 +93,21 @@ class Gate:
         return b"\r" not in data and not _hides(data)
 
 
-def sieves(rows: Iterable[Pattern]) -> Callable[[], Sieve | None]:
+def sieves(rows: Iterable[Pattern], *, prepared: bool = False) -> Callable[[], Sieve | None]:
     """What makes a sieve for each file, for these rows; it makes none if a row looks at every line at INFO.
 
-    The scan that they share is made with the first: it costs some time and memory, and not everybody has a log.
+    The scan that they share is made with the first: it costs some time and memory, and not everybody has a log. A
+    `prepared` one costs more of both, and lets the first line that it is shown not wait for what it lacks.
     """
     texts = Texts(rows)
-    shared = cache(lambda: scan(texts.by_level))
+
+    @cache
+    def shared() -> Scan:
+        made = scan(texts.by_level)
+        if prepared:
+            made.prepare()
+        return made
+
     return lambda: None if texts.by_level["INFO"] is None else Sieve(texts, shared())
 
 
