@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vllm_vigil.app.alert_half import AlertHalf, Parts
+from vllm_vigil.app.alert_half import AlertHalf
+from vllm_vigil.app.ledger import Parts
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.patterns import PATTERNS
@@ -156,13 +157,42 @@ def test_the_verdict_hears_what_the_log_says_of_the_server_s_life(tmp_path: Path
     assert scene.heard[-1] == ("llama", "dead")
 
 
+ALERT = Alert("a", firing=True, started=1_780_000_000.0, ended=None, labels={"alertname": "A"}, annotations={})
+STALLED = Finding("engine_stalled", "llama", holds=True, since=1_780_000_000.0, summary="llama hangs")
+TICK = Judgement((), (), {"llama": None})
+
+
+def test_what_a_tick_finds_while_lines_are_ahead_waits_for_the_step_but_not_for_a_disk_that_hangs(
+    tmp_path: Path,
+) -> None:
+    """Lines and findings meet in one incident, which is written with the positions; a page waits one tick for them."""
+    scene = Scene(tmp_path)
+
+    async def play(store: Store) -> list[list[str]]:
+        half, kept = scene.half(store), []
+        await half.step()
+        scene.log.write_bytes(CRASH)
+        step = asyncio.create_task(half.step())
+        while half._saving is None:
+            await asyncio.sleep(0)
+        step.cancel()  # as far as the ticks can see, the disk does not say where the log was left
+        for tell in (lambda: half.weigh([STALLED], TICK), lambda: half.take([ALERT]), lambda: half.weigh([], TICK)):
+            tell()
+            kept.append([incident.rule for incident in store.open_incidents()])
+        await half.close()
+        return kept
+
+    store = scene.open()
+    assert [[], ["alertmanager"], ["alertmanager", "engine_stalled"]] == asyncio.run(play(store))
+    store.close()
+
+
 def test_a_finding_becomes_an_incident_and_a_row_at_once(tmp_path: Path) -> None:
     """The metrics half needs no log."""
     scene = Scene(tmp_path)
     store = scene.open()
     half = scene.half(store)
-    stalled = Finding("engine_stalled", "llama", holds=True, since=1_780_000_000.0, summary="llama hangs")
-    half.weigh([stalled], Judgement((), (stalled,), {"llama": None}))
+    half.weigh([STALLED], TICK)
     assert outcome(store) == (["engine_stalled"], [("slack", Reason.FIRST)])
     store.close()
 

@@ -17,9 +17,10 @@ from standins.logs import as_nobody
 ACTIONS = (
     *("W", "WW", "WWW", "WWWWWW", "W", "WW", "WWW", "WWWWWW"),
     *("r", "rr", "A", "A", "c", "c", "t", "q", "w", "wK", "rqK", "K", "K", "G"),
-    *("0r", "1A", "2A", "3A", "4A", "4t", "5A", "5t", "6A", "6t", "7A", "7q"),
+    *("0r", "1A", "2A", "3A", "4A", "4t", "5A", "5t", "6A", "6t", "7A", "7q", "4w", "5w", "5w"),
     *("R", "R", "RO", "C", "C", "WRWRW", "P", "O"),
     *("N", "N", "U", "Y", "Y"),
+    *("f", "f", "x", "a", "e", "y", "dt", "4x", "5x", "5y", "4a", "5a", "WArA", "WArf"),
     *("T", "Z", "D", "S", "XcX", "B", "Q", "J", "j"),
 )
 """Often writing and reading, seldom what makes it excusable to lose a line."""

@@ -2,6 +2,7 @@
 
 Lines name troubles, each by an id of its own: alone, at the end of a traceback, or as one of the three lines that make
 a lot. What a person would name who reads all lines is therefore known, whatever happens to file, process and channel.
+Some lines are one long trouble that is counted; the verdict finds the same one, and Alertmanager tells of others.
 A kill throws away all that is in memory and what was not committed: see `standins/log_life.py` for what may be lost.
 """
 
@@ -11,28 +12,27 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from standins.fused import POINTS, Fuse, FusedReader, FusedStore, Killed, Provider
 from standins.log_life import CORRUPT, LogLife
-from vllm_vigil.app.alert_half import AlertHalf, Parts
+from vllm_vigil.app.alert_half import AlertHalf
+from vllm_vigil.app.ledger import Parts
 from vllm_vigil.clock import CrankedClock, settle
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.pattern import PatternSettings
 from vllm_vigil.events.patterns import PATTERNS
 from vllm_vigil.events.record import Joiner
 from vllm_vigil.events.sieve import Gate, sieves
+from vllm_vigil.incidents.alertmanager import Alert
 from vllm_vigil.incidents.lifecycle import Incidents
 from vllm_vigil.incidents.rules import RULES, Rule
 from vllm_vigil.incidents.told import Told
-from vllm_vigil.lines.mark import Place
-from vllm_vigil.lines.news import LOOK, News
-from vllm_vigil.lines.reader import Batch, Reader
 from vllm_vigil.lines.settings import LogSettings
-from vllm_vigil.model import Incident, Line, Notification, Omission, Outcome, Reason, Severity, Stretch
-from vllm_vigil.notifications.channel import Attempt
+from vllm_vigil.model import Finding, Incident, Notification, Omission, Outcome, Reason, Severity
 from vllm_vigil.notifications.message import Kind, Message
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.sender import Sender
@@ -54,130 +54,18 @@ NAMING = 60
 NAMED = tuple(f"mark{kind}" for kind in range(KINDS))
 ROWS = (
     *(PatternSettings(rf"^(?:MarkError: )?{name} (?P<request_id>\d+)", name).row(name) for name in (*NAMED, "lot")),
+    PatternSettings(r"^sum \d+", "sum").row("sum"),
     *PATTERNS,
 )
 OURS = {name: Rule(name, name, "", Severity.WARNING, quiet=QUIET_SECONDS, up=0, group="request_id") for name in NAMED}
 LOTS = Rule("lot", "lot", "", Severity.WARNING, LOT, 86_400.0, QUIET_SECONDS, up=0, group="request_id")
-TABLE: Mapping[str, Rule] = {**RULES, **OURS, "lot": LOTS}
+SUMS = Rule("sum", "sum", "", Severity.WARNING, 2, 864_000.0, QUIET_SECONDS, up=0)
+TABLE: Mapping[str, Rule] = {**RULES, **OURS, "lot": LOTS, "sum": SUMS}
 DETECTOR, GATE, SIEVES = Detector(ROWS), Gate(ROWS), sieves(ROWS)
 ADDRESS = Secret("json://127.0.0.1")
 NOTIFY = NotifySettings({"log": ChannelSettings(ADDRESS, budget=100_000), "pager": ChannelSettings(ADDRESS, budget=3)})
 NOBODY_KNOWS = Judgement((), (), {})
-POINTS = ("read", "judged", "asked", "half stored", "stored", "committed", "sending", "sent")
 ENDS = frozenset({Reason.RESOLVED, Reason.PASSED})
-
-
-class Killed(BaseException):
-    """The process is gone. No `except Exception` may see it."""
-
-
-@dataclass
-class Fuse:
-    """Where the process is to be killed next, "" nowhere."""
-
-    point: str = ""
-
-    def reach(self, point: str) -> None:
-        """Die here, if this is the place."""
-        if point == self.point:
-            self.point = ""
-            raise Killed(point)
-
-
-class FusedStore(Store):
-    """A store whose process can die around a commit."""
-
-    fuse: Fuse
-    kept: Callable[[], None]
-    saving = False
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What is written by one that dies inside is not there afterwards."""
-        with super().transaction():
-            self.saving = False
-            yield
-            self.fuse.reach("stored")
-        if self.saving:
-            self.kept()
-        self.fuse.reach("committed")
-
-    def save_position(self, name: str, body: str) -> None:
-        """Remember that a position is among what is committed."""
-        super().save_position(name, body)
-        self.saving = True
-        self.fuse.reach("half stored")
-
-    def save_incident(self, incident: Incident) -> None:
-        """Die with the incident written, and nobody told."""
-        super().save_incident(incident)
-        self.fuse.reach("half stored")
-
-
-class FusedReader(Reader):
-    """A reader that tells the model what it read, and whose process can die around it."""
-
-    fuse: Fuse
-    life: LogLife
-    limit_bytes = 1 << 20
-    order: list[bytes]
-    dealt: int | None = None
-
-    def read(self, max_bytes: int, news: News = LOOK) -> Batch:
-        """Of fewer bytes, if so wished."""
-        self.life.sees()
-        batch = super().read(min(max_bytes, self.limit_bytes), news)
-        lines = [each for line in batch.lines for each in _lines(line)]
-        self.order += lines
-        self.life.saw(lines)
-        self.fuse.reach("read")
-        return batch
-
-    def positions(self, held: Iterable[Place] = ()) -> dict[str, str]:
-        """Where the lines that were handed out have been judged; the model takes all after a held one for held."""
-        self.fuse.reach("judged")
-        places = list(held)
-        self.dealt = min([self.order.index(each.data) for each in places if isinstance(each, Line)], default=None)
-        bodies = super().positions(places)
-        if not bodies:
-            self.kept()
-        self.fuse.reach("asked")
-        return bodies
-
-    def kept(self) -> None:
-        """What `positions` gave last is stored."""
-        self.life.kept(() if self.dealt is None else self.order[self.dealt :])
-
-
-def _lines(line: Line | Stretch) -> list[bytes]:
-    return [line.data] if isinstance(line, Line) else line.block[line.start : line.end].split(b"\n")[:-1]
-
-
-@dataclass
-class Provider:
-    """Where one channel's messages arrive; `answer` is what it says to the next."""
-
-    name: str
-    fuse: Fuse
-    arrived: list[tuple[Reason, str]] = field(default_factory=list)
-    told: list[tuple[Reason, str]] = field(default_factory=list)  # whose arrival our process may not have noted yet
-    noted: Counter[tuple[Reason, str]] = field(default_factory=Counter)
-    answer: Outcome = Outcome.DELIVERED
-
-    def send(self, message: Message, key: str) -> Attempt:
-        """Take it, or not."""
-        self.fuse.reach("sending")
-        if self.answer is not Outcome.RETRY:
-            self.arrived.append((Reason(message.title), key))
-        self.fuse.reach("sent")
-        if self.answer is Outcome.DELIVERED:
-            self.told.append((Reason(message.title), key))
-        return Attempt(self.answer)
-
-    def note(self, *, alive: bool) -> None:
-        """Our process has written down what it was answered; or it died before it did."""
-        self.noted.update(self.told if alive else ())
-        self.told = []
 
 
 def compose(row: Notification, _now: float) -> Message:
@@ -248,7 +136,12 @@ class AlertLife:
         self.names: dict[bytes, tuple[str, str]] = {}  # line -> the trouble that it names: rule, id
         self.excused: set[tuple[str, str]] = set()  # troubles that were forgotten with the state
         self.excused_keys: set[str] = set()
-        self.recounted = False  # an incident was committed before its lines, which count again, or open it again
+        self.destroyed = False
+        self.sums: set[bytes] = set()  # the lines of the one long trouble
+        self.onset: float | None = None  # since when the verdict finds it, too
+        self.onsets = 0
+        self.alerts: list[Alert] = []  # what Alertmanager told, all of it
+        self.believed: set[str] = set()  # what it was answered to have been taken
         self.life = LogLife(directory / "vllm.log", self.line)
         self.process: Process | None = None
 
@@ -261,7 +154,7 @@ class AlertLife:
         rule, number = NAMED[turn % KINDS], f"{self.count:06d}"
         says, name = {
             0: (f"ERROR 11-26 12:00:00 [core.py:9] {rule} {number}", (rule, number)),
-            1: ("INFO 11-26 12:00:00 [core.py:7] Nothing happens", None),
+            1: (f"INFO 11-26 12:00:00 [core.py:7] {'sum 1' if turn % 2 else 'Nothing'} happens", None),
             2: (f"ERROR 11-26 12:00:00 [trace.py:{turn}] Step {turn} failed", None),
             3: (f"ERROR 11-26 12:00:00 [trace.py:{turn}] Traceback (most recent call last):", None),
             4: (f"ERROR 11-26 12:00:00 [trace.py:{turn}] MarkError: {rule} {number}", (rule, number)),
@@ -270,6 +163,8 @@ class AlertLife:
         line = f"({who}) {says} {number}-".ljust(LENGTH - 1, "x") + ("\r" if place in (2, 3) else "x")
         if name:
             self.names[line.encode()] = name
+        elif "sum" in says:
+            self.sums.add(line.encode())
         return line.encode()
 
     # --- the process
@@ -325,12 +220,16 @@ class AlertLife:
         if action in "cqt":
             self.clock.lapse(LONG_SECONDS if action == "q" else 1.0)
             await self.clock.crank(0.0)
+        if action in TICKS and process.half._ledger.urgent:
+            await process.half.step()  # for which an earlier tick has woken the loop
         if action in "tq":
-            process.half.weigh((), NOBODY_KNOWS)
+            self.weigh(process)
+        elif action in OUTSIDE:
+            OUTSIDE[action](self, process)
         elif action == "G":
             await process.half.close()
-        elif action == "w":
-            await self.weigh_within(process)
+        elif action in "wxy":
+            await self.tell_within(process, {"x": AlertLife.find, "y": AlertLife.alert}.get(action, AlertLife.weigh))
         else:
             while await process.half.step() and action == "A":
                 pass
@@ -338,19 +237,49 @@ class AlertLife:
         if action == "G":
             await self.die()
 
-    async def weigh_within(self, process: Process) -> None:
-        """A tick comes while a step waits for the disk to say where the logs were left."""
+    async def tell_within(self, process: Process, tell: Callable[[AlertLife, Process], None]) -> None:
+        """Something is told while a step waits for the disk to say where the logs were left."""
         self.clock.lapse(LONG_SECONDS)
         step = asyncio.ensure_future(process.half.step())
         while not step.done() and process.half._saving is None:
             await asyncio.sleep(0)
         try:
-            process.half.weigh((), NOBODY_KNOWS)
+            tell(self, process)
             await step
         except Killed:
-            self.recounted = True
             step.cancel()
             raise
+
+    # --- what comes from elsewhere than the log
+
+    def weigh(self, process: Process) -> None:
+        """A tick: the verdict says what it finds, and time passes."""
+        holds, since = self.onset is not None, self.onset or 0.0
+        process.half.weigh([Finding("sum", "llama", holds, since, "found")], NOBODY_KNOWS)
+
+    def find(self, process: Process) -> None:
+        """The verdict finds the one long trouble, or that it is over."""
+        self.onset = self.clock.wall() if self.onset is None else None
+        self.onsets += self.onset is not None
+        self.weigh(process)
+
+    def alert(self, process: Process) -> None:
+        """Alertmanager tells of one more alert; once it is answered, that is kept."""
+        name = f"alert{len(self.alerts)}"
+        self.alerts.append(
+            Alert(name, firing=True, started=self.clock.wall(), ended=None, labels={"alertname": name}, annotations={})
+        )
+        process.half.take(self.alerts[-1:])
+        self.believed.add(name)
+
+    def alert_ends(self, process: Process) -> None:
+        """It tells that the last one is over."""
+        process.half.take([replace(alert, firing=False, ended=self.clock.wall()) for alert in self.alerts[-1:]])
+
+    def resolve(self, process: Process) -> None:
+        """A person wants the oldest incident resolved; the next tick does it."""
+        for incident in process.store.open_incidents()[:1]:
+            process.store.wish(incident.key, self.clock.wall())
 
     async def die(self) -> None:
         """Nothing is left of the process but what it has committed."""
@@ -373,6 +302,7 @@ class AlertLife:
         with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(self.path)) as file:
             self.excused_keys |= {key for (key,) in file.execute("SELECT key FROM incident")}
         self.excused |= {*self.names.values()}
+        self.destroyed, self.believed = True, set()
         self.path.write_bytes(b"no database " * 400)
         self.life.tears()
 
@@ -385,7 +315,7 @@ class AlertLife:
 
     async def come_to_its_end(self) -> None:
         """Nobody disturbs any more: all is read, told and resolved."""
-        self.fuse.point = ""
+        self.fuse.point, self.onset = "", None
         for provider in self.providers:
             provider.answer = Outcome.DELIVERED
         if self.life.locked:
@@ -400,12 +330,14 @@ class AlertLife:
         assert self.process
         store = self.process.store
         incidents = store.recent_incidents(10_000)
-        ours = [incident for incident in incidents if incident.rule != "error_burst"]  # tracebacks without their end
+        ours = [incident for incident in incidents if incident.rule in {*OURS, "lot"}]
         found = Counter((incident.rule, dict(incident.labels)["request_id"]) for incident in ours)
         assert self.must() <= {*found} | self.excused, "an incident was lost"
         assert {*found} <= self.may(), "an incident that nobody would name"
         assert {name: count for name, count in found.items() if count > 1} == {}, "an incident twice"
-        assert self.recounted or {incident.count for incident in ours} <= {1, LOT}, "a line counted twice"
+        assert {incident.count for incident in ours} <= {1, LOT}, "a line counted twice"
+        self.verify_sum(sum(incident.count for incident in incidents if incident.rule == "sum"))
+        self.verify_alerts([incident for incident in incidents if incident.rule == "alertmanager"])
         assert [] == store.open_incidents()
         assert [] == [row for row, _ in store.rows.waiting()]
         log, pager = self.providers
@@ -415,11 +347,7 @@ class AlertLife:
         keys = {incident.key for incident in incidents} | self.excused_keys | {"vigil-digest:log", "vigil-digest:pager"}
         for provider in self.providers:
             assert {key for _, key in provider.arrived} <= keys, "a page on what is no incident"
-            twice = (
-                set()
-                if self.recounted
-                else {name for name, count in provider.noted.items() if count > 1 and name[0] is not Reason.DIGEST}
-            )
+            twice = {name for name, count in provider.noted.items() if count > 1 and name[0] is not Reason.DIGEST}
             assert twice == set(), "told again although it was answered and noted"
 
     def verify_told(self, store: Store, provider: Provider, key: str) -> None:
@@ -430,6 +358,21 @@ class AlertLife:
             return
         assert ENDS & {*told}, "an end that nobody heard"
         assert Reason.PASSED in told or told[0] is Reason.FIRST, "a beginning that nobody heard"
+
+    def verify_sum(self, total: int) -> None:
+        """Each line of the long trouble counts once, and so does each time that the verdict found it.
+
+        The last line may stand alone, and what stood alone before a finding opened the incident is not in its count.
+        """
+        written = {line for content in self.life.contents for line in content.lines} & self.sums
+        assert total <= len(self.read_of(self.sums)) + self.onsets, "a line counted twice"
+        assert self.destroyed or len(written - self.life.lost_ok) - 1 - self.onsets <= total, "a line not counted"
+
+    def verify_alerts(self, incidents: Sequence[Incident]) -> None:
+        """What Alertmanager was answered to have been taken is an incident, and none is another."""
+        found = Counter(dict(incident.labels)["alertname"] for incident in incidents)
+        assert self.believed <= {*found} <= {alert.identity for alert in self.alerts}
+        assert {*found.values()} <= {1}, "an alert twice"
 
     def verify_counted(self, store: Store, channel: str, incidents: int) -> None:
         """What did not fit the budget stands in a digest."""
@@ -446,10 +389,13 @@ class AlertLife:
 
     def may(self) -> set[tuple[str, str]]:
         """The troubles that were written as a person would need them to name them."""
-        parts = tuple(part for part in self.life.ever if NAMING <= len(part) < LENGTH)  # of what was cut off
-        read = [line for line in self.names if line in self.life.ever or any(map(line.startswith, parts))]
-        counts = Counter(self.names[line] for line in read)
+        counts = Counter(self.names[line] for line in self.read_of(self.names))
         return {name for name, count in counts.items() if count >= (LOT if name[0] == "lot" else 1)}
+
+    def read_of(self, lines: Iterable[bytes]) -> list[bytes]:
+        """Those of which was read what names them."""
+        parts = tuple(part for part in self.life.ever if NAMING <= len(part) < LENGTH)  # of what was cut off
+        return [line for line in lines if line in self.life.ever or any(map(line.startswith, parts))]
 
     async def close(self) -> None:
         """Give everything back."""
@@ -457,4 +403,6 @@ class AlertLife:
         self.life.close()
 
 
+OUTSIDE = {"f": AlertLife.find, "a": AlertLife.alert, "e": AlertLife.alert_ends, "d": AlertLife.resolve}
+TICKS = "tqfwx"
 ANSWERS = {"Y": Outcome.DELIVERED, "N": Outcome.RETRY, "U": Outcome.UNKNOWN}

@@ -2,35 +2,28 @@
 
 With news for people the transaction is written at once; positions, and more of the same, at most once a second: a disk
 takes longer to keep something than all the rest together. A kill anywhere therefore loses no incident: what was not
-committed is read again, and gives the same key; what lines taught is remembered with their positions only, or a line
-that is read again would count twice.
+committed is read again, and gives the same key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from loguru import logger
 
+from vllm_vigil.app.ledger import Ledger, Parts
 from vllm_vigil.app.life_told import life_told
-from vllm_vigil.app.moved import moved
 from vllm_vigil.app.rhythm import Rhythm
 from vllm_vigil.clock import Clock, Steps
-from vllm_vigil.events.detector import Detector
-from vllm_vigil.events.record import Joiner
 from vllm_vigil.incidents.alertmanager import Alert
-from vllm_vigil.incidents.lifecycle import Incidents
-from vllm_vigil.incidents.told import Taken, Told
+from vllm_vigil.incidents.told import Taken
 from vllm_vigil.lines.news import LOOK, News
-from vllm_vigil.lines.reader import Batch, Reader
+from vllm_vigil.lines.reader import Batch
 from vllm_vigil.lines.roll import Followed
-from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Record, Transition
-from vllm_vigil.notifications.outbox import Outbox
-from vllm_vigil.state.store import Store
+from vllm_vigil.model import Event, Finding, Incident, IncidentState, Record
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.verdict.judge import Judgement
 from vllm_vigil.worker import Worker
@@ -41,19 +34,6 @@ KEEP_SECONDS = 1.0
 RECORD_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 3600.0
 KEPT_SECONDS = 30 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The rooms of the alert half, each of which does one step."""
-
-    reader: Reader
-    joiner: Joiner
-    detector: Detector
-    incidents: Incidents
-    told: Told
-    outbox: Outbox
-    store: Store
 
 
 class AlertHalf:
@@ -74,15 +54,12 @@ class AlertHalf:
         self._clock = clock
         self._telemetry = telemetry
         self._hear = hear
-        self._changed = changed
         self._heard = heard
-        self._opens = opens
         self._disk = Worker("disk")
         self._reading: asyncio.Future[Batch] | None = None
         self._saving: asyncio.Future[dict[str, str]] | None = None
         self._stuck = False
-        self._changes: list[Change] = []
-        self._ahead = False  # events were judged whose lines are not dealt with on the disk
+        self._ledger = Ledger(parts, clock, telemetry, changed, opens)
         self._rhythm = Rhythm(clock)
         self._steps = Steps(clock)
         self._batch = Batch((), more=False)
@@ -124,9 +101,8 @@ class AlertHalf:
         records = [record for line in batch.lines for record in self._parts.joiner.feed(line)]
         records += self._parts.joiner.flush(0.0 if last else RECORD_SECONDS)
         for event in self._events(records):
-            self._ahead = True
-            self._changes += self._parts.incidents.observe(event)
-        if last or _any_news(self._changes) or now - self._kept >= KEEP_SECONDS:
+            self._ledger.learn(self._parts.incidents.observe(event))
+        if last or self._ledger.urgent or now - self._kept >= KEEP_SECONDS:
             self._kept = now
             await self._keep()
         return batch.more
@@ -134,17 +110,18 @@ class AlertHalf:
     def weigh(self, findings: Iterable[Finding], judgement: Judgement) -> None:
         """Take in what the verdict saw, let time pass for the incidents, and send reminders that are due."""
         now = self._now()
-        incidents = self._parts.incidents
+        incidents, told = self._parts.incidents, self._parts.told
         changes = [change for finding in findings for change in incidents.weigh(finding, now)]
         changes += incidents.tick(now, judgement.serving_since)
-        changes += self._parts.told.tick(now)
+        ended = told.tick(now)
         wishes = self._parts.store.wishes()
         for key in wishes:  # one that is over by now gives no change, and its wish is forgotten
-            changes += incidents.resolve(key, now) or self._parts.told.resolve(key, now)
-        self._changes += changes
-        if changes or wishes:
-            self._commit(None, wishes)
-        self._parts.outbox.repeat(self.open())
+            changes += incidents.resolve(key, now)
+            ended += told.resolve(key, now)
+        if self._ledger.tick(changes, ended, wishes):
+            self._parts.outbox.repeat(self.open())
+        else:
+            self._rhythm.wake()
         if now - self._housekept > HOUSEKEEPING_SECONDS:
             self._housekept = now
             with self._parts.store.transaction():
@@ -154,8 +131,7 @@ class AlertHalf:
     def take(self, alerts: Iterable[Alert]) -> Taken:
         """Take in what Alertmanager tells; it is on the disk when this returns."""
         taken = self._parts.told.take(alerts, self._now())
-        self._changes += taken.changes
-        self._commit(None)
+        self._ledger.tell(taken.changes)
         for heard in taken.heard:
             self._telemetry.told(heard)
         return taken
@@ -230,71 +206,11 @@ class AlertHalf:
             self._saving = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.positions(held), math.inf))
         positions = await asyncio.shield(self._saving)
         self._saving = None
-        if self._changes or positions or self._ahead:
-            self._commit(positions)
-
-    def _commit(self, positions: Mapping[str, str] | None, wishes: Iterable[str] = ()) -> None:
-        """One step, all or nothing: where the logs were left, what is wrong, who is to hear of it.
-
-        Without positions what waits for them stays behind: it is remembered with the next.
-        """
-        parts, changes = self._parts, self._changes
-        for incident in _opened(changes):
-            self._opens(incident)
-        with parts.store.transaction():
-            self._remember(positions)
-            for incident in {change.incident.key: change.incident for change in changes}.values():
-                parts.store.save_incident(incident)
-            for change in changes:
-                parts.outbox.queue(change)
-            for key in wishes:
-                parts.store.granted(key)
-        self._changes = []  # from here on they are on the disk
-        self._ahead = self._ahead and positions is None
-        for change in changes:
-            self._report(change)
-        if changes:
-            self._telemetry.incidents_open(self.open())
-        if _any_news(changes):
-            self._changed()
-
-    def _remember(self, positions: Mapping[str, str] | None) -> None:
-        """Write where the logs were left with what their lines taught; what else is known at any time."""
-        store, parts = self._parts.store, self._parts
-        for name, body in (positions or {}).items():
-            store.save_position(name, body)
-        if positions is not None:
-            store.remember("records", parts.joiner.remember())
-        if positions is not None or not self._ahead:
-            store.remember("incidents", parts.incidents.remember())
-        store.remember("alertmanager", parts.told.remember())
+        if positions or not self._ledger.empty:
+            self._ledger.step(positions)
 
     def _now(self) -> float:
         """The wall time; if the clock was set meanwhile, all that is remembered has moved along."""
         if seconds := self._steps.taken():
-            self._changes += moved(
-                seconds, self._clock.wall(), self._parts.incidents, self._parts.told, self._parts.store
-            )
+            self._ledger.move(seconds)
         return self._clock.wall()
-
-    def _report(self, change: Change) -> None:
-        incident = change.incident
-        if change.transition is Transition.OPENED:
-            self._telemetry.incident_opened(incident.rule)
-        if change.transition is not Transition.UPDATED:
-            logger.warning(
-                "incident {} {}: {} ({}, {})",
-                incident.key,
-                change.transition.replace("_", " "),
-                incident.title,
-                incident.rule,
-                incident.server or "this host",
-            )
-
-
-def _any_news(changes: Iterable[Change]) -> bool:
-    return any(change.transition is not Transition.UPDATED for change in changes)
-
-
-def _opened(changes: Iterable[Change]) -> list[Incident]:
-    return [change.incident for change in changes if change.transition is Transition.OPENED]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vllm_vigil.app import wanted
-from vllm_vigil.app.alert_half import AlertHalf, Parts
+from vllm_vigil.app.alert_half import AlertHalf
+from vllm_vigil.app.ledger import Parts
 from vllm_vigil.app.metrics_half import MetricsHalf, Verdicts
 from vllm_vigil.app.numbers import numbers
 from vllm_vigil.app.surroundings import surroundings
