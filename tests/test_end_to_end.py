@@ -126,7 +126,9 @@ def test_a_crash_is_one_incident_delivered_once_to_each_channel(
     channels.wait_for(SLACK_HOST, 1)
     (incident,) = program.status()["incidents"]["open"]
     assert (incident["rule"], incident["key"]) == ("engine_dead", page.document["dedup_key"])
-    until(10, "the outbox is empty", lambda: program.value("vigil_outbox_pending", channel="slack") == 0)
+    for channel in ("slack", "pagerduty"):  # as of a tick that knows of it; the page before the crash is empty, too
+        until(30, channel, lambda to=channel: program.value("vigil_deliveries_total", channel=to, outcome="delivered"))
+        until(30, "an empty outbox", lambda to=channel: program.value("vigil_outbox_pending", channel=to) == 0)
     assert (len(channels.received(PAGERDUTY_HOST)), len(channels.received(SLACK_HOST))) == (1, 1)
     assert program.value("vigil_incidents_total", rule="engine_dead") == 1
     assert program.value("vigil_deliveries_total", channel="pagerduty", outcome="delivered") == 1
@@ -140,6 +142,7 @@ def test_a_page_survives_kill_9_between_detection_and_delivery(program: Program,
     until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     channels.wait_for(PAGERDUTY_HOST, 1)
+    channels.wait_for(SLACK_HOST, 1)  # its second comes after the kill
     key = program.status()["incidents"]["open"][0]["key"]
     program.kill()
     waiting = [json.loads(line) for line in vigil(program, "outbox", "--json").stdout.splitlines()]
