@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from standins.proc_tree import ProcTree
+from vllm_vigil.sources import sockets
 from vllm_vigil.sources.connections import IPV6_AGAIN, Connections
 from vllm_vigil.sources.listeners import Address, literal
 from vllm_vigil.sources.processes import Processes
@@ -98,6 +103,23 @@ def test_real_connections_are_counted_and_ours_are_not() -> None:
         address = Address(literal("127.0.0.1"), server.getsockname()[1])
         with socket.create_connection(server.getsockname()):
             assert Connections(REAL).count(address, None, {}) == 0
+
+
+def test_clients_of_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of the kernel, and by its tables where it does not answer."""
+    with listening(socket.AF_INET, "127.0.0.1") as server:
+        address = Address(literal("127.0.0.1"), server.getsockname()[1])
+        program = (
+            f"import socket; s = socket.create_connection(('127.0.0.1', {address.port})); print(flush=True); input()"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            with socket.create_connection(server.getsockname()):
+                assert Connections(REAL).count(address, None, {}) == 1
+                monkeypatch.setattr(sockets, "BY_FAMILY", 99)
+                assert Connections(REAL).count(address, None, {}) == 1
+            other.communicate(b"\n")
 
 
 def test_a_server_of_ipv4_is_looked_for_in_ipv6_now_and_then(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vllm_vigil.sources.listeners import Address, Ip, addresses, link_to, published
 from vllm_vigil.sources.processes import Process, Table, read_bytes
+from vllm_vigil.sources.sockets import ESTABLISHED, ask
 
 TABLE_BYTES = 1 << 24
 """As much of a table of connections as is read: 100,000 of them."""
@@ -26,10 +27,11 @@ _OURS = re.compile(rb"^ *\d+: \S+ ([0-9A-F]+):([0-9A-F]{4}) 01 (?:\S+ +){5}(\d+)
 
 
 class Connections:
-    """Counts them, look after look, by the tables of one /proc.
+    """Counts them, look after look. `proc` is where /proc is.
 
-    The kernel walks all of its hash table for each of the two: 2 to 6 ms. So IPv6's, in which most servers have
-    nothing, is passed over while the port is not open there, but for one look in `IPV6_AGAIN`.
+    What is in our own network namespace the kernel is asked for. For others, and where it does not answer, there are
+    the two tables in /proc, for each of which it walks all of its hash table: 2 to 6 ms. So IPv6's, in which most
+    servers have nothing, is passed over while the port is not open there, but for one look in `IPV6_AGAIN`.
     """
 
     def __init__(self, proc: Path) -> None:
@@ -39,22 +41,21 @@ class Connections:
     def count(self, address: Address, process: Process | None, table: Table) -> int | None:
         """How many clients are connected; None where that cannot be seen, as on another host."""
         proc = self._proc
-        ours = addresses(proc)
-        here = address.loopback or not address.ips.isdisjoint(ours)
+        here = address.loopback or not address.ips.isdisjoint(addresses(proc))
         inside = published(address.port, table) if here else None
         if process is None and (not here or inside):
             return None
         pid = process.pid if process else "self"
-        elsewhere = process is not None and inside is not None and addresses(proc, pid) != ours
-        port = inside.port if inside and elsewhere else address.port
+        elsewhere = process is not None and inside is not None and addresses(proc, pid) != addresses(proc)
+        found = self._established(pid, inside.port if inside and elsewhere else address.port)
+        return found and max(0, found - self._held_by_us(address))
+
+    def _established(self, pid: int | str, port: int) -> int | None:
+        """The connections of that port of that process, from whichever side."""
+        if _shares_network(self._proc, pid) and (asked := ask(self._proc, ESTABLISHED, port=port)) is not None:
+            return len(asked)
         text = self._tables(pid, port)
-        if not text:
-            return None
-        found = _established(text, port)
-        if not found:
-            return 0
-        ours_too = text if _shares_network(proc, pid) else _read(proc, "self", "tcp", "tcp6")
-        return max(0, found - _held_by_us(proc, address, ours_too))
+        return len(re.findall(rb"^ *\d+: [0-9A-F]+:%04X \S+ 01 " % port, text, re.MULTILINE)) if text else None
 
     def _tables(self, pid: int | str, port: int) -> bytes:
         """What may hold connections to that port of that process."""
@@ -66,32 +67,29 @@ class Connections:
         self._only_ipv4[port] = (pid, 0 if _is_open(ipv6, port) else IPV6_AGAIN)
         return (_read(self._proc, pid, "tcp") + b"\n" + ipv6).strip()
 
+    def _held_by_us(self, address: Address) -> int:
+        """Connections of ours to that address."""
+        inodes = [inode for ip, inode in self._to(address.port) if _is_of(ip, address)]
+        held = set(_sockets(f"{self._proc}/self/fd")) if inodes else set()
+        return sum(f"socket:[{inode}]" in held for inode in inodes)
+
+    def _to(self, port: int) -> list[tuple[Ip, int]]:
+        """Where the connections to that port lead that begin in our network namespace, and their inodes."""
+        asked = ask(self._proc, ESTABLISHED, remote_port=port)
+        if asked is not None:
+            return [(each.remote, each.inode) for each in asked]
+        text = _read(self._proc, "self", "tcp", "tcp6")
+        return [(_decoded(ip), int(inode)) for ip, to, inode in _OURS.findall(text) if int(to, 16) == port]
+
 
 def _shares_network(proc: Path, pid: int | str) -> bool:
-    """Whether its network is ours, and with it the tables."""
+    """Whether its network is ours."""
     network = link_to(f"{proc}/{pid}/ns/net")
     return pid == "self" or (network != "" and network == link_to(f"{proc}/self/ns/net"))
 
 
 def _is_open(text: bytes, port: int) -> bool:
     return re.search(rb"^ *\d+: [0-9A-F]+:%04X " % port, text, re.MULTILINE) is not None
-
-
-def _established(text: bytes, port: int) -> int:
-    return len(re.findall(rb"^ *\d+: [0-9A-F]+:%04X \S+ 01 " % port, text, re.MULTILINE))
-
-
-def _held_by_us(proc: Path, address: Address, text: bytes) -> int:
-    """Connections of ours to that address, by the table of our network."""
-    inodes = [
-        inode
-        for ip, port, inode in _OURS.findall(text)
-        if int(port, 16) == address.port and _is_of(_decoded(ip), address)
-    ]
-    if not inodes:
-        return 0
-    held = set(_sockets(f"{proc}/self/fd"))
-    return sum(f"socket:[{inode.decode()}]" in held for inode in inodes)
 
 
 def _read(proc: Path, pid: int | str, *names: str) -> bytes:

@@ -6,6 +6,7 @@ found is gone, and every `LISTENERS_AGAIN` looks; in between it stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,13 @@ from vllm_vigil.sources.processes import HERTZ, Process, Processes, Table, read_
 
 LISTENERS_AGAIN = 12
 KIBIBYTE = 1024
+OF_HOST = (
+    ("host_memory_available_bytes", "meminfo", "MemAvailable:", KIBIBYTE),
+    ("host_memory_total_bytes", "meminfo", "MemTotal:", KIBIBYTE),
+    ("host_oom_kills_total", "vmstat", "oom_kill", 1),
+)
+"""Samples of the host: their file in /proc, what their line begins with, and their unit."""
+
 PARTS_LIMIT = 1024
 """Parts of servers whose restarts are counted; a server of 512 GPUs has as many workers."""
 
@@ -93,13 +101,10 @@ class HostWatch:
             logger.info("open files of other users are closed to us: vLLM's processes are told by user and port")
 
     def _of_host(self) -> Iterator[Sample]:
-        memory = _numbers(f"{self._proc}/meminfo")
-        for name, field_name in (("available", "MemAvailable:"), ("total", "MemTotal:")):
-            if field_name in memory:
-                yield Sample(f"host_memory_{name}_bytes", (), float(memory[field_name] * KIBIBYTE))
-        kills = _numbers(f"{self._proc}/vmstat").get("oom_kill")
-        if kills is not None:
-            yield Sample("host_oom_kills_total", (), float(kills))
+        for name, file, line, times in OF_HOST:
+            number = _number(f"{self._proc}/{file}", line)
+            if number is not None:
+                yield Sample(name, (), float(number * times))
 
     def _of_parts(self, table: Table, members: Mapping[int, Part]) -> Iterator[Sample]:
         """Size and start of every part of the configured servers; a part may be several processes."""
@@ -132,7 +137,7 @@ class HostWatch:
         return at
 
     def _boot_time(self) -> float:
-        return float(_numbers(f"{self._proc}/stat").get("btime", 0))
+        return float(_number(f"{self._proc}/stat", "btime") or 0)
 
     def _of_cgroups(self) -> Iterator[Sample]:
         ours = self._cgroups.of("self")
@@ -178,11 +183,7 @@ def _lives(process: Process, table: Table) -> bool:
     return now is not None and now.started_ticks == process.started_ticks
 
 
-def _numbers(path: str) -> dict[str, int]:
-    """The first number behind each name of a file such as `meminfo` or `vmstat`."""
-    found: dict[str, int] = {}
-    for line in read_bytes(path, 1 << 20).splitlines():
-        words = line.split(maxsplit=2)
-        if len(words) > 1 and words[1].isdigit():
-            found[words[0].decode("ascii", "replace")] = int(words[1])
-    return found
+def _number(path: str, name: str) -> int | None:
+    """The first number behind a name at the beginning of a line of a file such as `meminfo` or `vmstat`."""
+    found = re.search(rb"^%s\s+(\d+)" % name.encode(), read_bytes(path, 1 << 20), re.MULTILINE)
+    return int(found[1]) if found else None

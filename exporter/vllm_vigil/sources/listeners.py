@@ -1,12 +1,12 @@
 """Whose port it is: a server's address and the table of processes -> the process that listens there.
 
-A listening socket has an inode in `/proc/net/tcp{,6}`, and a process that holds it has a link to that inode among its
-`/proc/PID/fd`. The links of other users' processes are closed to us unless we are root, and a server that loads its
-model does not listen yet: then the port on the command line tells, with the socket's user, which everyone may read, and
-only if that leaves one process.
+A listening socket has an inode, which the kernel tells (in another network namespace `/proc/PID/net/tcp{,6}`), and a
+process that holds it has a link to that inode among its `/proc/PID/fd`. The links of other users' processes are closed
+to us unless we are root, and a server that loads its model does not listen yet: then the port on the command line
+tells, with the socket's user, which everyone may read, and only if that leaves one process.
 
 A port that Docker publishes is held by `docker-proxy`, which names the container's address on its command line. An
-address that is not of our network namespace is looked for in those of the vLLM processes. The kernel lists listening
+address that is not of our network namespace is looked for in those of the vLLM processes. The tables list listening
 sockets before connections, so that a host with many connections costs no more than one without.
 """
 
@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from vllm_vigil.sources.processes import Process, Table, ancestry, read_bytes
+from vllm_vigil.sources.sockets import LISTEN, ask
 
 LISTENING = "0A"
 DEFAULT_PORT = 8000
@@ -98,11 +99,18 @@ class Listeners:
         ours = addresses(self._proc)
         if not address.loopback and address.ips.isdisjoint(ours):
             return self._elsewhere(address, known)
-        sockets = [each for each in listening(self._proc) if each.port == address.port]
+        sockets = self._ours(address.port)
         found = self._holder(sockets, known)
         if found is None and (inside := published(address.port, table)):
             return self._elsewhere(inside, known)
         return found or self._asking(address.port, sockets, (each for each in known if self._at(each) == ours))
+
+    def _ours(self, port: int) -> list[Listening]:
+        """The sockets of our network namespace that listen on a port."""
+        asked = ask(self._proc, LISTEN, port=port)
+        if asked is not None:
+            return [Listening(each.port, each.inode, each.user) for each in asked]
+        return [each for each in listening(self._proc) if each.port == port]
 
     def _holder(self, sockets: Iterable[Listening], known: Iterable[Process]) -> Process | None:
         wanted = {f"socket:[{each.inode}]" for each in sockets}
