@@ -75,6 +75,11 @@ def crash(log: Path) -> None:
         stream.write(CRASH)
 
 
+def delivered(program: Program, *channels: str) -> bool:
+    """Whether each of them has taken a message, as far as the last tick knows."""
+    return all(program.value("vigil_deliveries_total", channel=each, outcome="delivered") for each in channels)
+
+
 def vigil(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Another command of `vigil` on the same state."""
     command, *rest = arguments
@@ -126,9 +131,8 @@ def test_a_crash_is_one_incident_delivered_once_to_each_channel(
     channels.wait_for(SLACK_HOST, 1)
     (incident,) = program.status()["incidents"]["open"]
     assert (incident["rule"], incident["key"]) == ("engine_dead", page.document["dedup_key"])
-    for channel in ("slack", "pagerduty"):  # as of a tick that knows of it; the page before the crash is empty, too
-        until(30, channel, lambda to=channel: program.value("vigil_deliveries_total", channel=to, outcome="delivered"))
-        until(30, "an empty outbox", lambda to=channel: program.value("vigil_outbox_pending", channel=to) == 0)
+    until(30, "a tick that knows of both deliveries", lambda: delivered(program, "slack", "pagerduty"))
+    until(30, "the outbox is empty", lambda: program.value("vigil_outbox_pending", channel="slack") == 0)
     assert (len(channels.received(PAGERDUTY_HOST)), len(channels.received(SLACK_HOST))) == (1, 1)
     assert program.value("vigil_incidents_total", rule="engine_dead") == 1
     assert program.value("vigil_deliveries_total", channel="pagerduty", outcome="delivered") == 1
