@@ -1,3 +1,3 @@
-"""vllm-vigil: the sidecar that watches a vLLM server. Re-exports nothing; start with `app.py`."""
+"""vllm-vigil: the sidecar that watches a vLLM server. Re-exports nothing; start with `app/`."""
 
 __version__ = "0.1.0"

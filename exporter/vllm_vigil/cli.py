@@ -27,14 +27,13 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give its exit code."""
-    _bear_any_character()
-    options, more = parser().parse_known_args(arguments)
-    command: Command = options.command
-    log_output.configure("warning", "human", sys.stderr)  # `vigil run` sets what its configuration asks for
     try:
+        _bear_any_character()
+        options, more = parser().parse_known_args(arguments)
         if more:
             raise UsageError(_not_taken(options.name, more))
-        code = command(options)
+        log_output.configure("warning", "human", sys.stderr)  # `vigil run` sets what its configuration asks for
+        code: int = options.command(options)
         print(end="", flush=True)  # what cannot be written is known here, and not after the last chance to say so
     except VigilError as error:
         print(f"vigil: {error}", file=sys.stderr)

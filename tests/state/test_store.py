@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 import subprocess
@@ -113,6 +114,17 @@ def test_a_file_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StateUnusable, match="another version of vigil"):
         Store.open(tmp_path)
+
+
+def test_a_path_that_is_no_text_is_remembered(tmp_path: Path) -> None:
+    """A log's name may hold any bytes; the others are text as before."""
+    names = [os.fsdecode(b"/logs/\xff.log"), "/logs/\u00fc.log"]
+    store = Store.open(tmp_path)
+    for name in names:
+        store.save_position(name, "{}")
+        store.save_position(name, '{"offset": 1}')
+    assert dict.fromkeys(names, '{"offset": 1}') == store.positions()
+    store.close()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

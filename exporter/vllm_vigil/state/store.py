@@ -124,11 +124,11 @@ class Store:
 
     def positions(self) -> dict[str, str]:
         """Where each followed file was left, as `lines/` wrote it."""
-        return dict(self._disk.execute("SELECT name, body FROM position"))
+        return {os.fsdecode(name): body for name, body in self._disk.execute("SELECT name, body FROM position")}
 
     def save_position(self, name: str, body: str) -> None:
         """Remember where a file was left."""
-        self._disk.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (name, body))
+        self._disk.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (_kept(name), body))
 
     def memory(self, name: str) -> str | None:
         """What a part wanted to know after a restart, or None."""
@@ -213,6 +213,15 @@ class Store:
             "AND key NOT IN (SELECT incident FROM outbox WHERE ended IS NULL)",
             (IncidentState.RESOLVED, before),
         )
+
+
+def _kept(name: str) -> str | bytes:
+    """A path as SQLite takes it: one that is no text, as its bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name)
+    return name
 
 
 def _hold(lock: int, directory: Path) -> None:
