@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -65,11 +66,25 @@ def test_a_hang_is_seen_while_health_says_200(tmp_path: Path) -> None:
     assert [("first", "engine_stalled"), ("resolved", "engine_stalled")] == news(moments)
 
 
+def _falls_off_the_bus(seconds: float, act: Act) -> Scene:
+    """GPU 3, and what its server does meanwhile."""
+    return Scene("", seconds, only(code=act), lost=frozenset({3}), xids=((3, 79),))
+
+
 def test_an_xid_and_the_loss_of_its_gpu_are_told(tmp_path: Path) -> None:
-    """Through the played driver's events, and the tiers of its errors."""
-    lost = Scene("", 60, only(code=Act(Mood.DOWN, 0, log="gpu_lost")), lost=frozenset({3}), xids=((3, 79),))
-    moments = played(tmp_path, lost)
-    assert {"gpu_lost", "cuda_error"} == {rule for _, rule in news(moments)}
+    """Once, whichever is seen first: the engine's end follows from it, and it is over when GPU and server are back."""
+    dies, dead, idle = Act(Mood.DOWN, 0, log="gpu_lost"), Act(Mood.DOWN, 0), Act(rate=0)
+    back = (Scene("", 60, only(code=LOADING)), Scene("", 600, READY))
+    both = played(tmp_path / "both", _falls_off_the_bus(300, dies), *back)
+    engine = played(tmp_path / "engine", Scene("", 30, only(code=dies)), _falls_off_the_bus(300, dead), *back)
+    later = replace(_falls_off_the_bus(90, dies), xids=())
+    gpu = played(tmp_path / "gpu", _falls_off_the_bus(150, idle), later, *back)
+    told = [("first", "cuda_error"), ("more", "gpu_lost"), ("resolved", "gpu_lost")]
+    assert told == news(both) == news(engine)
+    assert [("first", "gpu_lost"), ("resolved", "gpu_lost")] == news(gpu)
+    for moments in (both, engine, gpu):
+        assert 1 == len({each.incident.key for moment in moments for each in moment.notifications})
+        assert {"code"} == {each.incident.server for moment in moments for each in moment.notifications}
 
 
 def test_while_the_sidecar_is_down_nothing_is_seen(tmp_path: Path) -> None:

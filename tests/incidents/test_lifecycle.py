@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -200,6 +200,78 @@ def test_the_class_of_an_xid_gives_the_severity_unless_the_user_sets_it() -> Non
     rules = merge({"gpu_xid": RuleSettings(severity=Severity.CRITICAL)})
     (change,) = Incidents(rules).observe(event("gpu_xid", 0, severity="warning"))
     assert Severity.CRITICAL is change.incident.severity
+
+
+# --- a GPU that is lost
+
+
+LOSS = (
+    lambda incidents: incidents.weigh(finding("gpu_lost", 0, gpu="3", uuid="GPU-3", xid="79"), T),
+    lambda incidents: incidents.observe(event("gpu_lost", 1, "NVRM: Xid 79", gpu="0000:44:00", xid="79")),
+    lambda incidents: incidents.observe(event("cuda_error", 2, "unspecified launch failure")),
+    lambda incidents: incidents.observe(event("nccl_failure", 30, "watchdog timeout")),
+    lambda incidents: incidents.weigh(finding("engine_stalled", 5), T + 65),
+    lambda incidents: incidents.weigh(finding("engine_dead", 4), T + 5),
+    lambda incidents: incidents.weigh(finding("server_unreachable", 6), T + 66),
+)
+
+
+@given(st.permutations(LOSS))
+def test_a_lost_gpu_is_one_incident_in_any_order(order: list[Callable[[Incidents], list[Change]]]) -> None:
+    """Whatever is seen first: driver, kernel, engine, other ranks, silence. The loss is on top, one key is told."""
+    incidents = Incidents(RULES)
+    changes = [change for sign in order for change in sign(incidents)]
+    assert "gpu_lost" == only(incidents).rule
+    assert [OPENED] == [change.transition for change in changes if change.transition is OPENED]
+    assert {only(incidents).key} == {change.incident.key for change in changes}
+
+
+def test_a_server_that_dies_at_every_start_for_want_of_its_gpu_is_no_second_incident() -> None:
+    """However late, as long as the GPU is gone and it has not served again; what comes after that is news."""
+    incidents = Incidents(RULES)
+    lost = finding("gpu_lost", 0, gpu="3")
+    assert [(OPENED, "gpu_lost")] == told(incidents.weigh(lost, T))
+    for minutes in (2, 5, 9):
+        assert [] == incidents.weigh(lost, T + 60 * minutes)
+        assert [(UPDATED, "gpu_lost")] == told(incidents.observe(event("startup_failed", 60 * minutes)))
+    incidents.weigh(lost, T + 800)
+    assert [] == incidents.tick(T + 800, serving(700))
+    assert [(OPENED, "cuda_oom")] == told(incidents.observe(event("cuda_oom", 900)))
+
+
+def test_an_engine_that_idled_on_after_its_gpu_was_lost_dies_of_that() -> None:
+    """It noticed with its first request; it has never ceased to serve before, so it has not come back."""
+    incidents = Incidents(RULES)
+    incidents.weigh(finding("gpu_lost", 0, gpu="3"), T)
+    for at in range(0, 240, 30):
+        incidents.weigh(finding("gpu_lost", 0, gpu="3"), T + at)
+        assert [] == incidents.tick(T + at, serving(-500))
+    assert [(UPDATED, "gpu_lost")] == told(incidents.observe(event("cuda_error", 240)))
+
+
+def test_a_lost_gpu_is_over_when_it_and_its_server_are_back() -> None:
+    """Neither alone: a GPU that was reset serves nobody, and a server on the other GPUs leaves one broken."""
+    incidents = Incidents(RULES)
+    incidents.weigh(finding("gpu_lost", 0, gpu="3"), T)
+    assert [] == incidents.tick(T + 1, serving(None))
+    incidents.weigh(finding("gpu_lost", 0, gpu="3", holds=False), T + 100)
+    assert [] == incidents.tick(T + 500, serving(None))
+    assert [] == incidents.tick(T + 600, serving(550))
+    assert [(RESOLVED, "gpu_lost")] == told(incidents.tick(T + 610, serving(550)))
+
+
+def test_a_gpu_that_warns_is_no_part_of_a_crash_and_one_that_fails_is_its_cause() -> None:
+    """XID 63 beside a crash is another thing; 119, after which nothing runs, takes it over and waits for the server."""
+    incidents = Incidents(RULES)
+    incidents.observe(event("engine_dead", 0))
+    warns = finding("gpu_xid", 1, gpu="3", xid="63", severity="warning")
+    assert [(OPENED, "gpu_xid")] == told(incidents.weigh(warns, T + 1))
+    fails = finding("gpu_xid", 2, gpu="2", xid="119", severity="critical")
+    assert [(TAKEN_OVER, "gpu_xid")] == told(incidents.weigh(fails, T + 2))
+    incidents.weigh(replace(fails, holds=False), T + 3)
+    incidents.weigh(replace(warns, holds=False), T + 3)
+    assert ["warning"] == [change.incident.severity for change in incidents.tick(T + 400, serving(None))]
+    assert [(RESOLVED, "gpu_xid")] == told(incidents.tick(T + 500, serving(450)))
 
 
 # --- the end

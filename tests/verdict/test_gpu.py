@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vllm_vigil.model import Point, Reading, Series, Snapshot, labels
+from vllm_vigil.model import Finding, Point, Reading, Series, Snapshot, labels
 from vllm_vigil.verdict.gpu import GpuVerdict
 
 GOOD = Reading("nvml", "", 0.0, 0.01)
@@ -54,6 +54,53 @@ def test_nothing_is_said_while_nvml_itself_is_silent() -> None:
     failed = Reading("nvml", "", 0.0, 0.01, error="driver not loaded")
     assert verdict.judge(failed, Snapshot(), 1) == ()
     assert verdict.judge(None, Snapshot(), 1) == ()
+
+
+def worked_on(shown: Snapshot, server: str, *gpus: str) -> Snapshot:
+    """The same, with a server's processes on some GPUs."""
+    points = tuple(Point(labels(uuid=f"GPU-{gpu}", server=server), 1.0) for gpu in gpus)
+    return Snapshot({**shown.series, "gpu_processes": Series("gpu_processes", points)})
+
+
+def with_xid(shown: Snapshot, gpu: str, xid: str) -> Snapshot:
+    """The same, with one XID counted."""
+    point = Point(labels(gpu=gpu, uuid=f"GPU-{gpu}", xid=xid), 1.0)
+    return Snapshot({**shown.series, "gpu_xid_errors_total": Series("gpu_xid_errors_total", (point,))})
+
+
+def judged(verdict: GpuVerdict, shown: Snapshot, now: float) -> list[tuple[str, str, bool]]:
+    """Rule, server and whether it holds, of what is said of faults on a host with the servers chat and code."""
+    found: tuple[Finding, ...] = verdict.judge(GOOD, shown, now, ("chat", "code"))
+    return [(each.rule, each.server, each.holds) for each in found if each.rule in ("gpu_lost", "gpu_xid")]
+
+
+def test_a_lost_gpu_is_told_of_the_server_that_worked_on_it_as_long_as_it_is_gone() -> None:
+    """Its processes are gone first; whoever works on the GPU when it is back has nothing to do with the loss."""
+    verdict = GpuVerdict()
+    judged(verdict, worked_on(snapshot(), "code", "1"), 0)
+    judged(verdict, snapshot(), 1)
+    for now in (2, 1000):
+        assert judged(verdict, snapshot(gpus=("0",)), now) == [("gpu_lost", "", False), ("gpu_lost", "code", True)]
+    back = worked_on(snapshot(), "chat", "1")
+    assert judged(verdict, back, 1001) == [("gpu_lost", "", False), ("gpu_lost", "code", False)]
+
+
+def test_the_xid_of_a_loss_is_not_over_before_the_loss_is() -> None:
+    """It is counted in one tick; that its GPU is gone goes on. For whoever opens incidents the two are one finding."""
+    verdict = GpuVerdict()
+    judged(verdict, worked_on(snapshot(gpus=("1",)), "code", "1"), 0)
+    gone = with_xid(snapshot(gpus=()), "1", "79")
+    assert judged(verdict, gone, 1) == [("gpu_lost", "code", True), ("gpu_lost", "code", True)]
+    assert judged(verdict, gone, 2) == [("gpu_lost", "code", True)]
+    assert {hold for _, _, hold in judged(verdict, with_xid(snapshot(gpus=("1",)), "1", "79"), 3)} == {False}
+
+
+def test_an_xid_is_told_of_the_server_that_works_on_the_gpu() -> None:
+    """One of a GPU on which nobody works is the host's."""
+    verdict = GpuVerdict()
+    working = worked_on(snapshot(), "chat", "0")
+    assert ("gpu_xid", "chat", True) in judged(verdict, with_xid(working, "0", "119"), 0)
+    assert ("gpu_xid", "", True) in judged(verdict, with_xid(working, "1", "119"), 1)
 
 
 def test_heat_and_throttling_are_found_when_they_last_five_minutes() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
+from vllm_vigil.app.reported import report
 from vllm_vigil.clock import Clock
 from vllm_vigil.events.detector import Detector
 from vllm_vigil.events.record import Joiner
@@ -142,7 +143,7 @@ class Ledger:
                 parts.store.granted(key)
         self._set_by = 0.0
         for change in changes:
-            self._report(change)
+            report(change, self._telemetry)
         if changes:
             self._telemetry.incidents_open([*parts.incidents.open(), *parts.told.open()])
         if _any_news(changes):
@@ -163,20 +164,6 @@ class Ledger:
         if positions is not None or not self.ahead:
             store.remember("incidents", parts.incidents.remember())
         store.remember("alertmanager", parts.told.remember())
-
-    def _report(self, change: Change) -> None:
-        incident = change.incident
-        if change.transition is Transition.OPENED:
-            self._telemetry.incident_opened(incident.rule)
-        if change.transition is not Transition.UPDATED:
-            logger.warning(
-                "incident {} {}: {} ({}, {})",
-                incident.key,
-                change.transition.replace("_", " "),
-                incident.title,
-                incident.rule,
-                incident.server or "this host",
-            )
 
 
 def _any_news(changes: Iterable[Change]) -> bool:

@@ -114,7 +114,8 @@ class MetricsHalf:
             verdicts.move(seconds)
         host = self._latest("host").get("")
         judgement = verdicts.engines.judge(self._latest("vllm"), snapshot, wall, host)
-        gpu_findings = verdicts.gpus.judge(self._latest("nvml").get(""), snapshot, wall)
+        nvml, servers = self._latest("nvml").get(""), judgement.serving_since
+        gpu_findings = verdicts.gpus.judge(nvml, snapshot, wall, servers)
         host_findings = verdicts.host.judge(host, snapshot, wall)
         trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
         self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])

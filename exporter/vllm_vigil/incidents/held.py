@@ -39,6 +39,11 @@ class Held:
         """Whether it has ended and begun too often to end soon again."""
         return any(name == "flapping" for name, _ in self.incident.labels)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether what it is about is still seen, and not only what came of it."""
+        return any(rule == self.incident.rule for rule, _ in self.holding)
+
     def forget_unconfirmed(self, now: float) -> None:
         """A finding that nobody makes any more (its GPU or server is gone) must not hold the incident for ever."""
         for name in [name for name, at in self.holding.items() if now - at > UNCONFIRMED_SECONDS]:
@@ -56,9 +61,10 @@ class Held:
             return None
         server, last = self.incident.server, max(self.incident.updated, self.ended)
         quiet = last + (max(rule.quiet, QUIET_SECONDS) if self.flapping else rule.quiet)
-        if rule.needs_health and server not in serving_since and rule.count > 1:
+        waits = rule.waits(self.incident.severity)
+        if waits and server not in serving_since and rule.count > 1:
             return max(quiet, last + rule.window)  # silence alone: a burst is not over while its window holds one
-        if not rule.needs_health or server not in serving_since:
+        if not waits or server not in serving_since:
             return quiet
         since = serving_since[server]
         return None if since is None else max(quiet, since + rule.up)

@@ -17,14 +17,15 @@ STARTING_SECONDS = 1800.0
 EARLY_SECONDS = 5.0  # the processes of one server write a stop in any order
 LATE_SECONDS = 120.0
 RECENT = 5
-_MOMENTS = ("started_at", "ready_at", "trouble_at", "stop_at", "served_at", "serving_since")
+_MOMENTS = ("started_at", "ready_at", "trouble_at", "stop_at", "served_at", "serving_since", "served_from")
 
 
 @dataclass(slots=True)
 class Life:
     """One server. `recent` are the signs that did not open anything yet: rule, time, line.
 
-    `settings` are the numbers among the arguments of its last start, and by how much its memory was short then.
+    `served_from` is when the last stretch began in which it served. `settings` are the numbers among the arguments of
+    its last start, and by how much its memory was short then.
     """
 
     starts: list[float] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Life:
     stopped: bool = False
     served_at: float | None = None
     serving_since: float | None = None
+    served_from: float | None = None
     settings: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[str, float, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
@@ -68,7 +70,7 @@ class Life:
         self.serving_since = serving_since
         if serving_since is None:
             return
-        self.served_at = now
+        self.served_at, self.served_from = now, serving_since
         if now - serving_since >= HEALTHY_SECONDS:
             self.starts.clear()
         if self.stop_at is not None and serving_since > self.stop_at:
@@ -99,6 +101,10 @@ class Life:
         if self.serving_since is not None and self.serving_since > at:
             return True
         return self.served_at is not None and self.served_at > at + settle_seconds
+
+    def came_back_since(self, at: float) -> bool:
+        """Whether it has begun to serve anew since then; one that has never ceased to has not."""
+        return any(moment is not None and moment > at for moment in (self.ready_at, self.served_from))
 
     def note(self, sign: Sign) -> None:
         """Keep the line of a sign that opens nothing by itself: it may be what led to what comes next."""

@@ -2,7 +2,8 @@
 
 One crash is one incident. Its signs come from several processes in any order, so what ranks below an open incident of
 the server and comes within a minute folds into it, and what ranks above takes it over; the key stays. While the server
-has not served again, consequences fold however late they come. It knows no clock: all times are handed in.
+has not served again, consequences fold however late they come, and all that ranks below does while the cause is still
+seen: without its GPU a server dies at every start. It knows no clock: all times are handed in.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class Incidents:
 
     def _admit(self, sign: Sign, *, counted: bool) -> tuple[Held | None, list[Change]]:
         life = self._life(sign.server)
-        if sign.rule.rank is not None and sign.severity is Severity.CRITICAL and life.ready_at is not None:
+        if sign.rank is not None and sign.severity is Severity.CRITICAL and life.ready_at is not None:
             life.trouble_at = life.trouble_at or sign.at
         if held := self._same(sign) or self._host(sign, life):
             before, grown = held.incident.severity, held.grow(sign, life.started_at)
@@ -188,26 +189,31 @@ class Incidents:
 
     def _host(self, sign: Sign, life: Life) -> Held | None:
         """The open crash of which a sign is a consequence."""
-        if sign.rule.rank is None:
+        if sign.rank is None:
             return None
         for held in self._of(sign.server):
             rank = self._rank(held)
-            if rank is None or rank > sign.rule.rank:
+            if rank is None or rank > sign.rank:
                 continue
-            outage = sign.rule.consequence and held.incident.severity is Severity.CRITICAL
-            if abs(sign.at - held.last) <= FOLD_SECONDS or (outage and not life.served_since(held.last, FOLD_SECONDS)):
+            if abs(sign.at - held.last) <= FOLD_SECONDS or self._goes_on(held, sign, life):
                 return held
         return None
 
+    def _goes_on(self, held: Held, sign: Sign, life: Life) -> bool:
+        """Whether what comes late is still of that outage. A server can idle for long on a GPU that is gone."""
+        lasts = held.lasts and not life.came_back_since(held.last)
+        follows = sign.rule.consequence and not life.served_since(held.last, FOLD_SECONDS)
+        return (lasts or follows) and held.incident.severity is Severity.CRITICAL
+
     def _below(self, sign: Sign) -> Held | None:
         """The open incident whose cause a sign is: a consequence that has just begun, or the restarts after it."""
-        if sign.rule.rank is None:
+        if sign.rank is None:
             return None
         for held in self._of(sign.server):
             rank = self._rank(held)
             began = abs(sign.at - held.incident.opened) <= FOLD_SECONDS
             loop = held.incident.rule == "boot_loop" and not sign.rule.consequence
-            if (rank is not None and rank > sign.rule.rank and began) or loop:
+            if (rank is not None and rank > sign.rank and began) or loop:
                 return held
         return None
 
@@ -217,7 +223,7 @@ class Incidents:
         led_here = [
             line
             for rule, at, line in life.recent
-            if rule == sign.rule.id or (sign.rule.rank is not None and abs(sign.at - at) <= FOLD_SECONDS)
+            if rule == sign.rule.id or (sign.rank is not None and abs(sign.at - at) <= FOLD_SECONDS)
         ]
         life.recent.clear()
         flapping = self._flaps.flaps((sign.server, sign.rule.id, sign.group), sign.at)
@@ -283,7 +289,7 @@ class Incidents:
 
     def _rank(self, held: Held) -> int | None:
         rule = self._rules.get(held.incident.rule)
-        return rule.rank if rule else None
+        return rule.place(held.incident.severity) if rule else None
 
     def _is_crash(self, held: Held) -> bool:
         return self._rank(held) is not None and held.incident.severity is Severity.CRITICAL

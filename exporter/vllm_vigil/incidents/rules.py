@@ -22,7 +22,8 @@ class Rule:
 
     `up` is how long the server must have served without a break before it resolves, 0 if its health is no matter.
     `consequence` says that during an outage it is never news. `group` names the field by which events of one server
-    are told apart. `graded` says that the event knows its severity better than the row.
+    are told apart. `graded` says that the event knows its severity better than the row, `warns_alone` that as a warning
+    it is no part of a crash.
     """
 
     id: str
@@ -37,7 +38,16 @@ class Rule:
     consequence: bool = False
     group: str = ""
     graded: bool = False
+    warns_alone: bool = False
     enabled: bool = True
+
+    def place(self, severity: Severity) -> int | None:
+        """Its rank when it is as bad as that, None if it is no part of a crash then."""
+        return None if self.warns_alone and severity is not Severity.CRITICAL else self.rank
+
+    def waits(self, severity: Severity) -> bool:
+        """Whether silence alone does not resolve it then, where the server's health is known."""
+        return self.needs_health or (self.warns_alone and severity is Severity.CRITICAL)
 
     @property
     def needs_health(self) -> bool:
@@ -74,6 +84,16 @@ _CRASH = (
         remedy="Look at `dmesg | grep NVRM`; reset or power-cycle the GPU, check power, seating and PCIe.",
         quiet=5 * MINUTE,
         group="gpu",
+    ),
+    Rule(
+        id="gpu_xid",
+        title="GPU reports an Xid error",
+        remedy="Look the Xid up in NVIDIA's catalogue; drain the GPU if it repeats.",
+        quiet=5 * MINUTE,
+        up=0,
+        group="gpu",
+        graded=True,
+        warns_alone=True,
     ),
     Rule(
         id="cuda_oom",
@@ -172,15 +192,6 @@ _OTHERS = (
         count=5,
         quiet=5 * MINUTE,
         up=0,
-    ),
-    Rule(
-        id="gpu_xid",
-        title="GPU reports an Xid error",
-        remedy="Look the Xid up in NVIDIA's catalogue; drain the GPU if it repeats.",
-        quiet=5 * MINUTE,
-        up=0,
-        group="gpu",
-        graded=True,
     ),
     Rule(
         id="gpu_hot",

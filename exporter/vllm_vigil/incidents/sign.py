@@ -89,6 +89,11 @@ class Sign:
         return mask(self.said)
 
     @property
+    def rank(self) -> int | None:
+        """Its place in the order of a crash, None if it has none."""
+        return self.rule.place(self.severity)
+
+    @property
     def group(self) -> str:
         """What tells it from others of its rule and server."""
         return dict(self.labels).get(self.rule.group, "") if self.rule.group else ""

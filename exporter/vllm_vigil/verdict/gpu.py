@@ -2,17 +2,19 @@
 
 A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost.
 While NVML itself is silent nothing is said of them, because a driver that is being upgraded is no lost GPU; XID errors
-are judged all the same.
+are judged all the same. What ends the program on a GPU, its loss or an XID, is said of the server that works on it, so
+that it and that server's end are one trouble; heat and slow clocks are the host's.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from vllm_vigil.model import Finding, Labels, Point, Reading, Snapshot, labels
 from vllm_vigil.verdict.onset import Onsets
+from vllm_vigil.verdict.owners import Owners
 from vllm_vigil.verdict.xid import XidFindings
 
 HARMFUL_REASONS = frozenset({"hw_slowdown", "hw_thermal_slowdown", "hw_power_brake", "sw_thermal_slowdown"})
@@ -28,32 +30,43 @@ class GpuThresholds:
 
 
 class GpuVerdict:
-    """Judges the GPUs of this host, tick by tick. Findings are of the host: their server is ""."""
+    """Judges the GPUs of this host, tick by tick. What is of the host, and of no server, has the server ""."""
 
     def __init__(self, thresholds: GpuThresholds | None = None) -> None:
         self._thresholds = thresholds or GpuThresholds()
         self._onsets = Onsets()
         self._xids = XidFindings()
+        self._owners = Owners()
         self._known: dict[str, Labels] = {}
+        self._lost_by: dict[str, str] = {}
 
     def move(self, seconds: float) -> None:
         """The wall clock was set by so much."""
         self._onsets.move(seconds)
+        self._owners.move(seconds)
 
-    def judge(self, reading: Reading | None, snapshot: Snapshot, now: float) -> tuple[Finding, ...]:
-        """The findings of this tick; before NVML has answered once, only XID errors."""
-        xids = tuple(self._xids.judge(snapshot, now))
+    def judge(
+        self, reading: Reading | None, snapshot: Snapshot, now: float, servers: Collection[str] = ()
+    ) -> tuple[Finding, ...]:
+        """The findings of this tick; before NVML has answered once, only XID errors. `servers` are those watched."""
+        self._owners.tick(snapshot, now)
+        xids = tuple(self._xids.judge(snapshot, now, lambda uuid: self._owners.of(uuid, servers, now)))
         if reading is None or (reading.error and "lost" not in reading.facts):
             return xids
         present = {_named(point.labels).uuid: _named(point.labels).which for point in snapshot.points("gpu_info")}
         self._known |= present
-        return (*xids, *self._lost(present, now), *self._hot(snapshot, now), *self._throttled(snapshot, now))
+        lost = tuple(self._lost(present, now, servers))
+        gone = {each.labels for each in lost if each.holds}
+        news = (each for each in xids if each.holds or not _is_loss_of(each, gone))
+        return (*news, *lost, *self._hot(snapshot, now), *self._throttled(snapshot, now))
 
-    def _lost(self, present: dict[str, Labels], now: float) -> Iterator[Finding]:
+    def _lost(self, present: dict[str, Labels], now: float, servers: Collection[str]) -> Iterator[Finding]:
         for uuid, which in self._known.items():
             since = self._onsets.since(("gpu_lost", uuid), now, holds=uuid not in present)
+            if since == now:  # whose it was when it went: what is there afterwards says nothing of that
+                self._lost_by[uuid] = self._owners.of(uuid, servers, now)
             summary = f"GPU {dict(which).get('gpu')} ({uuid}) is no longer there"
-            yield Finding("gpu_lost", "", since is not None, since or now, summary, which)
+            yield Finding("gpu_lost", self._lost_by.get(uuid, ""), since is not None, since or now, summary, which)
 
     def _hot(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
         limit = self._thresholds.hot_celsius
@@ -74,6 +87,11 @@ class GpuVerdict:
         since = self._onsets.since((rule, point.labels), now, holds=holds)
         lasted = since is not None and now - since >= self._thresholds.lasting_seconds
         return Finding(rule, "", lasted, since or now, summary, _named(point.labels).which)
+
+
+def _is_loss_of(xid: Finding, gone: Collection[Labels]) -> bool:
+    """Whether it speaks of a GPU that is not back: its XID is past, its loss is not."""
+    return xid.rule == "gpu_lost" and _named(xid.labels).which in gone
 
 
 @dataclass(frozen=True, slots=True)

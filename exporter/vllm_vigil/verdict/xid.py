@@ -11,7 +11,7 @@ error, and that pages, with the XID as its cause; if it is somebody else's, vLLM
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from vllm_vigil.model import Finding, Point, Severity, Snapshot, labels
 
@@ -52,18 +52,23 @@ class XidFindings:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], float] = {}
-        self._told: dict[tuple[str, str], Finding] = {}
+        self._told: dict[tuple[str, str, str], Finding] = {}
 
-    def judge(self, snapshot: Snapshot, now: float) -> Iterator[Finding]:
-        """A finding that holds for every rule and GPU with news, and one that does not for those with none."""
-        news: dict[tuple[str, str], Finding] = {}
+    def judge(
+        self, snapshot: Snapshot, now: float, owner: Callable[[str], str] = lambda _uuid: ""
+    ) -> Iterator[Finding]:
+        """A finding that holds for every rule and GPU with news, and one that does not for those with none.
+
+        `owner` gives the server of a GPU, "" if it has none.
+        """
+        news: dict[tuple[str, str, str], Finding] = {}
         for point in snapshot.points("gpu_xid_errors_total"):
             facts = dict(point.labels)
-            key = (facts["uuid"], facts["xid"])
-            if point.value > self._counts.get(key, 0.0):
-                finding = _finding(point, now)
-                news[(finding.rule, _group(finding))] = finding
-            self._counts[key] = point.value
+            counter = (facts["uuid"], facts["xid"])
+            if point.value > self._counts.get(counter, 0.0):
+                finding = _finding(point, now, owner(facts["uuid"]))
+                news[(finding.server, finding.rule, _group(finding))] = finding
+            self._counts[counter] = point.value
         self._told |= news
         for key, told in self._told.items():
             yield Finding(told.rule, told.server, key in news, told.since, told.summary, told.labels)
@@ -77,16 +82,16 @@ def rule_of(xid: int) -> tuple[str, Severity]:
     return "cuda_error" if xid in ENDING else "gpu_xid", severity
 
 
-def _finding(point: Point, now: float) -> Finding:
+def _finding(point: Point, now: float, server: str) -> Finding:
     facts = dict(point.labels)
     xid = int(facts["xid"])
     rule, severity = rule_of(xid)
     meaning = f" ({MEANINGS[xid]})" if xid in MEANINGS else ""
     summary = f"GPU {facts['gpu']} ({facts['uuid']}) reports XID {xid}{meaning}"
     which = labels(gpu=facts["gpu"], uuid=facts["uuid"], xid=facts["xid"], severity=severity)
-    return Finding(rule, "", holds=True, since=now, summary=summary, labels=which)
+    return Finding(rule, server, holds=True, since=now, summary=summary, labels=which)
 
 
 def _group(finding: Finding) -> str:
-    """What `incidents/` tells findings of one rule apart by: faults of all GPUs are one incident."""
+    """What `incidents/` tells findings of one rule and server apart by: faults of all GPUs are one incident."""
     return "" if finding.rule == "cuda_error" else dict(finding.labels)["gpu"]
