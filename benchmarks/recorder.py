@@ -30,7 +30,7 @@ from vllm_vigil.model import (
 from vllm_vigil.recorder import bundle
 from vllm_vigil.recorder.bundle import DOCUMENT, Frozen
 from vllm_vigil.recorder.ring import SECONDS, Ring
-from vllm_vigil.recorder.tracks import ENGINE, ROWS, taken
+from vllm_vigil.recorder.tracks import ENGINE, ROWS, Taker
 
 BUCKETS = 22
 INCIDENT = Incident("vigil-bench", "cuda_oom", "llama", Severity.CRITICAL, IncidentState.OPEN, "bench", 0.0, 0.0)
@@ -38,19 +38,20 @@ INCIDENT = Incident("vigil-bench", "cuda_oom", "llama", Severity.CRITICAL, Incid
 
 def measure(scratch: Path) -> Iterator[Figure]:
     """A second, then fifteen minutes, then an incident."""
-    shown, health = snapshot(), [EngineHealth("llama", str(e), "m", EngineState.HEALTHY, 0.0) for e in range(8)]
-    ring = Ring()
+    moments = (snapshot(), snapshot())  # in turns, so that every series is another one than before
+    health = [EngineHealth("llama", str(e), "m", EngineState.HEALTHY, 0.0) for e in range(8)]
+    ring, taker = Ring(), Taker()
 
     def record() -> None:
         for second in range(SECONDS):
-            ring.put(taken(shown, health), float(second))
+            ring.put(taker.take(moments[second % 2], health), float(second))
 
     tick = timed(record) / SECONDS
     yield Figure("recorder, 8 engines and 8 GPUs: CPU of a tick", "ms", tick * 1000)
     tracemalloc.start()
     full = Ring()
     for second in range(2 * SECONDS):
-        full.put(taken(shown, health), float(second))
+        full.put(taker.take(moments[second % 2], health), float(second))
     memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     yield Figure("recorder: memory after half an hour", "MB", memory / 1e6, 10.0, "the limit")

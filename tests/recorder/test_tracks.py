@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vllm_vigil.model import EngineHealth, EngineState, Point, Series, Snapshot, labels
-from vllm_vigil.recorder.tracks import ROWS, STATES, Track, taken
+from vllm_vigil.recorder.tracks import ROWS, STATES, Taker, Track
 from vllm_vigil.series.catalogue import SPECS
 
 ENGINE = labels(server="llama", engine="1", model_name="tiny")
@@ -34,7 +34,7 @@ def test_numbers_are_taken_by_engine_and_by_gpu() -> None:
         ),
     }
     health = EngineHealth("llama", "1", "tiny", EngineState.STALLED, 0.0)
-    found = taken(Snapshot({name: Series(name, points) for name, points in shown.items()}), [health])
+    found = Taker().take(Snapshot({name: Series(name, points) for name, points in shown.items()}), [health])
     assert found == {
         Track("engine", "llama/1", "state"): float(STATES.index(EngineState.STALLED)),
         Track("engine", "llama/1", "running"): 7.0,
@@ -47,4 +47,12 @@ def test_numbers_are_taken_by_engine_and_by_gpu() -> None:
 
 def test_what_is_absent_is_not_recorded() -> None:
     """Never a 0."""
-    assert taken(Snapshot(), []) == {}
+    assert Taker().take(Snapshot(), []) == {}
+
+
+def test_numbers_go_with_their_series_and_come_with_the_next() -> None:
+    """What was taken of the last tick serves only while the series is the same."""
+    taker, running = Taker(), "llm_requests_running"
+    first, second = (Snapshot({running: Series(running, (Point(ENGINE, value),))}) for value in (1.0, 2.0))
+    taken = [list(taker.take(each, []).values()) for each in (first, first, second, Snapshot(), second)]
+    assert taken == [[1.0], [1.0], [2.0], [], [2.0]]

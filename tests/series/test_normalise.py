@@ -261,6 +261,21 @@ def test_where_servers_meet_a_series_whose_parts_stay_is_the_same_object() -> No
     assert [[1.0, 2.0], [1.0, 3.0], [3.0]] == [[point.value for point in each.points] for each in (first, after, alone)]
 
 
+def test_where_nothing_moved_the_whole_is_the_same_object() -> None:
+    """By which others know that they have seen it; a part that comes, goes or is another makes another."""
+    junction = Junction()
+    here, there = (
+        normalise([reading(sample("vllm:num_requests_running", 1.0), server=server)]).snapshot
+        for server in ("here", "there")
+    )
+    first, again, more, fewer = (junction.join(parts) for parts in ([here], [here], [here, there], [there]))
+    assert first is again
+    assert ["here", "here there", "there"] == [
+        " ".join(dict(point.labels)["server"] for point in each.points("llm_requests_running"))
+        for each in (first, more, fewer)
+    ]
+
+
 # --- the budget, and vLLM's own names
 
 

@@ -35,18 +35,18 @@ def snapshot(
     return Snapshot({name: Series(name, tuple(points)) for name, points in values.items() if points})
 
 
-def told(series: tuple[Series, ...]) -> dict[str, dict[str, float]]:
+def told(shown: Snapshot) -> dict[str, dict[str, float]]:
     """The values by series and by the label that tells them apart."""
     return {
         each.name: {dict(point.labels).get("kind", "0"): round(point.value, 6) for point in each.points}
-        for each in series
+        for each in shown.series.values()
     }
 
 
 def test_an_engine_that_fills_and_preempts_is_told_on_every_tick() -> None:
     """Also on the ticks between two that take numbers."""
     trends = Trends()
-    found = told(())
+    found = told(Snapshot())
     for second in range(123):
         shown = snapshot(second, usage=0.4 + second / 1000, preempted=second, finished=second, steps=second)
         found = told(trends.tick(shown, float(second)))
@@ -59,7 +59,7 @@ def test_what_it_came_from_is_gone_and_so_is_the_trend_on_the_same_tick() -> Non
     for second in range(123):
         trends.tick(snapshot(second, usage=0.4 + second / 1000, preempted=second, finished=second), float(second))
     assert FULL not in told(trends.tick(snapshot(123, preempted=123, finished=123), 123.0))
-    assert trends.tick(Snapshot(), 124.0) == ()
+    assert trends.tick(Snapshot(), 124.0) == Snapshot()
 
 
 def test_a_restart_of_the_engine_begins_the_forecast_anew() -> None:
@@ -96,6 +96,6 @@ def test_every_trend_stands_in_the_catalogue_with_its_labels() -> None:
     found = trends.tick(snapshot(0.0, usage=0.5), 0.0)
     for minute in range(1, 200):
         found = trends.tick(snapshot(minute * 60.0, usage=0.5), minute * 60.0)
-    assert found
-    for each in found:
+    assert found.series
+    for each in found.series.values():
         assert all({name for name, _ in point.labels} <= set(SPECS[each.name].labels) for point in each.points)

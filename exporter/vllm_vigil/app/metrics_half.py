@@ -79,8 +79,10 @@ class MetricsHalf:
         self.serving_since: Mapping[str, float | None] = {}
         self.last_tick: float | None = None
         self._verdicts = verdicts
-        self._junction = Junction()
+        self._read = Junction()
+        self._whole = Junction()
         self._trends = Trends()
+        self._shown = Snapshot()
         self._clock = clock
         self._steps = Steps(clock)
         self._telemetry = telemetry
@@ -108,7 +110,7 @@ class MetricsHalf:
         now = self._clock.monotonic()
         self._telemetry.time_passed()
         read = [self._normalised(each, reading) for each in self.samplers if (reading := each.current(now))]
-        snapshot = self._junction.join([*read, *(prober.snapshot() for prober in self._probers)])
+        snapshot = self._read.join([*read, *(prober.snapshot() for prober in self._probers)])
         verdicts, wall = self._verdicts, self._clock.wall()
         if seconds := self._steps.taken():
             verdicts.move(seconds)
@@ -117,9 +119,10 @@ class MetricsHalf:
         nvml, servers = self._latest("nvml").get(""), judgement.serving_since
         gpu_findings = verdicts.gpus.judge(nvml, snapshot, wall, servers)
         host_findings = verdicts.host.judge(host, snapshot, wall)
-        trends = {each.name: each for each in self._trends.tick(snapshot, now) if each.points}
-        self.snapshot = joined([snapshot, shown(judgement.engines), Snapshot(trends)])
-        self.engines, self.serving_since = judgement.engines, judgement.serving_since
+        if judgement.engines != self.engines:
+            self.engines, self._shown = judgement.engines, shown(judgement.engines)
+        self.serving_since = judgement.serving_since
+        self.snapshot = self._whole.join([snapshot, self._shown, self._trends.tick(snapshot, now)])
         self.last_tick = now
         self._consider(judgement)
         own = self._telemetry.snapshot(verdicts.watch.own)

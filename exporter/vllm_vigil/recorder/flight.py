@@ -26,7 +26,7 @@ from vllm_vigil.recorder.bundle import CHART, DOCUMENT, Frozen
 from vllm_vigil.recorder.ring import Ring
 from vllm_vigil.recorder.settings import RecorderSettings
 from vllm_vigil.recorder.tail import Tail
-from vllm_vigil.recorder.tracks import taken
+from vllm_vigil.recorder.tracks import Taker
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.worker import Worker
 
@@ -48,6 +48,7 @@ class Flight:
         self.directory = directory / bundle.DIRECTORY
         self.ring = Ring()
         self.tail = Tail()
+        self._taker = Taker()
         self._clock = clock
         self._telemetry = telemetry
         self._worker = Worker("bundles")
@@ -66,7 +67,7 @@ class Flight:
     def tick(self, snapshot: Snapshot, engines: Iterable[EngineHealth]) -> None:
         """Note a moment."""
         if self.settings.enabled:
-            self.ring.put(taken(snapshot, engines), self._clock.wall())
+            self.ring.put(self._taker.take(snapshot, engines), self._clock.wall())
             held = snapshot.points("gpu_process_memory_bytes")
             if held and held != self._held:
                 self._held, self._gpus = held, {**self._gpus, **gpus_of(held)}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vllm_vigil.model import EngineHealth, EngineState, Labels, Points, Snapshot
+from vllm_vigil.model import EngineHealth, EngineState, Labels, Points, Series, Snapshot
 
 ENGINE, GPU = "engine", "gpu"
 STATES = tuple(EngineState)
@@ -67,20 +67,38 @@ _NAMES: dict[tuple[str, Labels], str] = {}
 _MOST_NAMES = 4096
 
 
-def taken(snapshot: Snapshot, engines: Iterable[EngineHealth]) -> dict[Track, float]:
-    """Every number of a tick, by its track. What the snapshot does not know is not in it."""
-    found = {Track(ENGINE, f"{each.server}/{each.engine}", STATE): float(STATES.index(each.state)) for each in engines}
-    for row in ROWS:
-        for pairs, value in _numbers(snapshot, row):
-            track = Track(row.kind, _named(row.kind, pairs), row.name)
-            before = found.get(track)  # of several models of one engine
-            both = max if row.unit == "ratio" else operator.add
-            found[track] = value if before is None else both(before, value)
+class Taker:
+    """Takes the numbers of one tick after the other; of a series that is the same object as before, the same."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Series | None, dict[Track, float]]] = {}
+
+    def take(self, snapshot: Snapshot, engines: Iterable[EngineHealth]) -> dict[Track, float]:
+        """Every number of a tick, by its track. What the snapshot does not know is not in it."""
+        found = {
+            Track(ENGINE, f"{each.server}/{each.engine}", STATE): float(STATES.index(each.state)) for each in engines
+        }
+        for row in ROWS:
+            series = snapshot.series.get(row.series)
+            kept = self._kept.get(row.name)
+            if kept is None or kept[0] is not series:
+                kept = self._kept[row.name] = (series, _taken(series, row) if series else {})
+            found |= kept[1]
+        return found
+
+
+def _taken(series: Series, row: Row) -> dict[Track, float]:
+    found: dict[Track, float] = {}
+    both = max if row.unit == "ratio" else operator.add
+    for pairs, value in _numbers(series, row):
+        track = Track(row.kind, _named(row.kind, pairs), row.name)
+        before = found.get(track)  # of several models of one engine
+        found[track] = value if before is None else both(before, value)
     return found
 
 
-def _numbers(snapshot: Snapshot, row: Row) -> Iterator[tuple[Labels, float]]:
-    points = Points.of(snapshot.points(row.series))
+def _numbers(series: Series, row: Row) -> Iterator[tuple[Labels, float]]:
+    points = Points.of(series.points)
     for pairs, value, suffix in zip(points.labels, points.values, points.suffixes, strict=True):
         if suffix == row.suffix and (row.only is None or row.only in pairs):
             yield pairs, value

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter, is_
@@ -118,14 +118,22 @@ def normalise(readings: Iterable[Reading]) -> Normalised:
 class Junction:
     """Where the snapshots of sources and servers meet, tick by tick.
 
-    A series of which no part is another object than on the tick before is the same object again.
+    A series of which no part is another object than on the tick before is the same object again; so is the whole.
     """
 
     def __init__(self) -> None:
+        self._given: list[Snapshot] = []
         self._met: dict[str, tuple[list[Series], Series]] = {}
+        self._whole = Snapshot()
 
     def join(self, snapshots: Iterable[Snapshot]) -> Snapshot:
         """One snapshot of all: their series side by side, ours first."""
+        given = list(snapshots)
+        if not _same(given, self._given):
+            self._given, self._whole = given, self._join(given)
+        return self._whole
+
+    def _join(self, snapshots: Iterable[Snapshot]) -> Snapshot:
         parts: dict[str, list[Series]] = {}
         for snapshot in snapshots:
             for name, series in snapshot.series.items():
@@ -137,7 +145,7 @@ class Junction:
         if len(parts) == 1:
             return parts, parts[0]
         before = self._met.get(name)
-        if before is not None and len(before[0]) == len(parts) and all(map(is_, before[0], parts)):
+        if before is not None and _same(before[0], parts):
             return before
         points = Points.end_to_end([Points.of(part.points) for part in parts])
         return parts, Series(name, points, parts[0].family)
@@ -146,6 +154,11 @@ class Junction:
 def joined(snapshots: Iterable[Snapshot]) -> Snapshot:
     """One snapshot of several, of different sources or servers: their series side by side, ours first."""
     return Junction().join(snapshots)
+
+
+def _same(these: Sequence[object], those: Sequence[object]) -> bool:
+    """Whether they are the same objects, not only equal ones."""
+    return len(these) == len(those) and all(map(is_, these, those))
 
 
 def _place(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from vllm_vigil.model import EngineHealth, EngineState, Labels, Point, Series, Snapshot, labels
 
@@ -17,7 +18,7 @@ def shown(engines: Iterable[EngineHealth]) -> Snapshot:
         starts.append(Point(which, health.since))
         if health.step_age_seconds is not None:
             ages.append(Point(which, health.step_age_seconds))
-        states += [Point(labels(**dict(which), state=each), float(health.state is each)) for each in EngineState]
+        states += [Point(called, float(health.state is each)) for each, called in _each_state(which)]
     found = {
         "llm_engine_state": states,
         "llm_engine_state_start_time_seconds": starts,
@@ -28,3 +29,9 @@ def shown(engines: Iterable[EngineHealth]) -> Snapshot:
 
 def _which(health: EngineHealth) -> Labels:
     return labels(server=health.server, engine=health.engine, model_name=health.model_name)
+
+
+@lru_cache(maxsize=64)  # more engines than a sidecar watches; they are shown every second
+def _each_state(which: Labels) -> tuple[tuple[EngineState, Labels], ...]:
+    """Every state with the labels of its point."""
+    return tuple((each, labels(**dict(which), state=each)) for each in EngineState)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vllm_vigil.model import Labels, Point, Series, Snapshot, labels
+from vllm_vigil.model import Labels, Point, Points, Series, Snapshot, labels
 from vllm_vigil.series.trends import MEMORY_GROWTH, PREEMPTION_RATIO, TIME_TO_FULL
 from vllm_vigil.verdict.forecast import Level
 from vllm_vigil.verdict.growth import Growth
@@ -63,17 +63,18 @@ class Trends:
         self._stragglers = Stragglers()
         self._present: object = None
         self._taken_at: float | None = None
-        self._series: tuple[Series, ...] = ()
+        self._found = Snapshot()
 
-    def tick(self, snapshot: Snapshot, now: float) -> tuple[Series, ...]:
-        """The series as of `now`, in seconds of a clock that does not jump."""
-        present = [[point.labels for point in snapshot.points(name)] for name in _WITNESSES]
+    def tick(self, snapshot: Snapshot, now: float) -> Snapshot:
+        """The series as of `now`, in seconds of a clock that does not jump; the last ones until they are due again."""
+        present = [Points.of(snapshot.points(name)).labels for name in _WITNESSES]
         due = self._taken_at is None or not 0 <= now - self._taken_at < EVERY_SECONDS
         if due or present != self._present:
             self._present, self._taken_at = present, now
             found = (*self._of_engines(snapshot, now), *self._of_servers(snapshot, now))
-            self._series = (*(each for each in found if each.points), *self._stragglers.note(snapshot, now))
-        return self._series
+            found += tuple(self._stragglers.note(snapshot, now))
+            self._found = Snapshot({each.name: each for each in found if each.points})
+        return self._found
 
     def _of_engines(self, snapshot: Snapshot, now: float) -> Iterator[Series]:
         usage = _added(snapshot, "llm_kv_cache_usage_ratio", _engine)
