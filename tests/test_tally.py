@@ -51,3 +51,12 @@ def test_a_family_without_labels_counts_its_own_changes(registry: CollectorRegis
     family = Gauge("gauge", "Help.", registry=registry)
     family.set(3)
     assert (1, 3.0) == (family.changes, registry.get_sample_value("gauge"))
+
+
+def test_what_stands_as_it_stood_is_no_change(registry: CollectorRegistry) -> None:
+    """A fact that is told every second, and is the same, is rendered once."""
+    family = Gauge("gauge", "Help.", ["name"], registry=registry)
+    family.labels("known").set(7)
+    before = family.changes
+    family.labels("known").set(7)
+    assert (before, 7.0) == (family.changes, registry.get_sample_value("gauge", {"name": "known"}))

@@ -12,10 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from standins.scenes import series, small_snapshot, snapshot_of
-from vllm_vigil.exposition.lines import TYPES
+from vllm_vigil.exposition.lines import TYPES, Lines
 from vllm_vigil.exposition.metrics import Metrics, choose, weight
 from vllm_vigil.exposition.own import Format
-from vllm_vigil.model import Point, Snapshot, labels
+from vllm_vigil.model import Point, Series, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS, spec_of
 from vllm_vigil.series.spec import Kind
 from vllm_vigil.telemetry import Telemetry
@@ -98,44 +98,47 @@ def test_promtool_has_nothing_to_say_about_the_whole_catalogue(metrics: Metrics)
     assert (0, b"", b"") == (checked.returncode, checked.stdout, checked.stderr)
 
 
-def test_the_snapshot_is_rendered_once_for_each_format(telemetry: Telemetry) -> None:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Every rendering of a snapshot: whether it was for OpenMetrics."""
+    found: list[bool] = []
+
+    class Noted(Lines):
+        """Tells of every page."""
+
+        def write(self, series: Iterable[Series], *, openmetrics: bool) -> str:
+            """Note it and write it."""
+            found.append(openmetrics)
+            return super().write(series, openmetrics=openmetrics)
+
+    monkeypatch.setattr("vllm_vigil.exposition.metrics.Lines", Noted)
+    return found
+
+
+def test_the_snapshot_is_rendered_once_for_each_format(written: list[bool], metrics: Metrics) -> None:
     """Ten scrapers cost one rendering a tick; the next snapshot is rendered anew."""
-    asked: list[str] = []
-
-    def counting(name: str) -> object:
-        asked.append(name)
-        return spec_of(name)
-
-    metrics = Metrics(counting, telemetry.families)  # type: ignore[arg-type]  # what spec_of gives
     first, second = (snapshot_of(series("llm_requests_running", Point((), value))) for value in (1.0, 2.0))
     pages = [metrics.answer(snapshot, "", "").body for snapshot in (first, first, second, second)]
     metrics.answer(second, OPENMETRICS, "")
-    assert ["llm_requests_running"] * 3 == asked
+    assert [False, False, True] == written
     assert [b"llm_requests_running 1.0" in page for page in pages] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(("scrapes", "before"), [(0, 0), (1, 0), (2, 1)])
 def test_where_several_ask_in_a_tick_the_next_page_is_made_before_they_do(
-    telemetry: Telemetry, scrapes: int, before: int
+    written: list[bool], metrics: Metrics, scrapes: int, before: int
 ) -> None:
     """None of ten a second waits for it; for one in a minute no page is made that nobody sees."""
-    asked: list[str] = []
-
-    def counting(name: str) -> object:
-        asked.append(name)
-        return spec_of(name)
-
-    metrics = Metrics(counting, telemetry.families)  # type: ignore[arg-type]  # what spec_of gives
     first, second, third = (snapshot_of(series("llm_requests_running", Point((), value))) for value in (1.0, 2.0, 3.0))
     metrics.ticked(first)
     for _ in range(scrapes):
         metrics.answer(first, "", "")
-    asked.clear()
+    written.clear()
     metrics.ticked(second)
-    assert before == len(asked)
+    assert before == len(written)
     assert b"llm_requests_running 2.0" in metrics.answer(second, "", "").body
     metrics.ticked(third)
-    assert 1 == len(asked)
+    assert 1 == len(written)
 
 
 def test_our_own_metrics_are_as_old_as_the_snapshot(telemetry: Telemetry, metrics: Metrics) -> None:
@@ -144,6 +147,8 @@ def test_our_own_metrics_are_as_old_as_the_snapshot(telemetry: Telemetry, metric
     before = metrics.answer(first, "", "gzip").body
     telemetry.series_dropped("test", 7)
     assert before is metrics.answer(first, "", "gzip").body
+    metrics.ticked(first)
+    assert before != metrics.answer(first, "", "gzip").body  # also where the next tick's snapshot is the same
     assert b'vigil_series_dropped_total{cause="test"} 7.0' in metrics.answer(second, "", "").body
 
 

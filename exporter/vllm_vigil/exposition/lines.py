@@ -1,4 +1,4 @@
-"""Series -> the lines of an exposition. What stands before a number on its line is kept from tick to tick.
+"""Series -> the lines of an exposition. What stands above them, and before a number on its line, is kept.
 
 prometheus_client's `generate_latest` is the model: the lines are the same, in a tenth of the time, because a line's
 name and labels, which hardly ever change, are escaped and put together once. Raw families of vLLM come out right in
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vllm_vigil.model import Labels, Points, Series
 
@@ -45,11 +45,20 @@ class Spec(Protocol):
         """One sentence for people."""
 
 
+class _Head(NamedTuple):
+    """What stands above a series in each format, and the names that its family takes in OpenMetrics."""
+
+    text: str
+    openmetrics: str
+    claimed: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What was written of a series: what its points are called, their lines up to the numbers, and all its lines."""
+    """What was written of a series: its head, what its points are called, their lines up to the numbers, and all."""
 
     series: Series
+    head: _Head
     called: tuple[tuple[Labels, ...], tuple[str, ...]]
     beginnings: list[str]
     text: str
@@ -68,29 +77,30 @@ class Lines:
         kept: dict[str, _Written] = {}
         taken: set[str] = set()
         for each in series:
-            written = kept[each.name] = _write(each, self._written.get(each.name))
-            spec = each.family or self._spec_of(each.name)
-            name, kind = _declared(each.name, TYPES[spec.kind], openmetrics=openmetrics)
-            if openmetrics and not _claimed(name, kind, taken):
-                continue
-            pages.append(f"# HELP {name} {_help(spec.help, openmetrics=openmetrics)}\n# TYPE {name} {kind}\n")
-            pages.append(written.text)
+            written = kept[each.name] = self._write(each, self._written.get(each.name))
+            head = written.head
+            if not openmetrics:
+                pages += (head.text, written.text)
+            elif taken.isdisjoint(head.claimed):
+                taken |= head.claimed
+                pages += (head.openmetrics, written.text)
         self._written = kept  # of series that are gone nothing is kept
         return "".join(pages)
 
-
-def _write(series: Series, before: _Written | None) -> _Written:
-    """The lines of a series: the last ones if it is the same, their beginnings if its points are called the same."""
-    if before is not None and before.series is series:
-        return before
-    points = Points.of(series.points)
-    called = (points.labels, points.suffixes)
-    if before is not None and before.called == called:
-        called, beginnings = before.called, before.beginnings
-    else:
-        beginnings = [f"{series.name}{suffix}{_braced(pairs)} " for pairs, suffix in zip(*called, strict=True)]
-    lines = [f"{beginning}{number(value)}\n" for beginning, value in zip(beginnings, points.values, strict=True)]
-    return _Written(series, called, beginnings, "".join(lines))
+    def _write(self, series: Series, before: _Written | None) -> _Written:
+        """The last lines if the series is the same, their beginnings if its points are called the same."""
+        if before is not None and before.series is series:
+            return before
+        points = Points.of(series.points)
+        called = (points.labels, points.suffixes)
+        if before is not None and before.called == called:
+            called, beginnings = before.called, before.beginnings
+        else:
+            beginnings = [f"{series.name}{suffix}{_braced(pairs)} " for pairs, suffix in zip(*called, strict=True)]
+        lines = [f"{beginning}{number(value)}\n" for beginning, value in zip(beginnings, points.values, strict=True)]
+        same = before is not None and before.series.family == series.family
+        head = before.head if before and same else _head(series.name, series.family or self._spec_of(series.name))
+        return _Written(series, head, called, beginnings, "".join(lines))
 
 
 def number(value: float) -> str:
@@ -108,22 +118,19 @@ def number(value: float) -> str:
     return text
 
 
-def _declared(name: str, kind: str, *, openmetrics: bool) -> tuple[str, str]:
-    """The family's name and type in the two formats, which differ in counters, and in what has no type."""
-    if not openmetrics:
-        return name, kind
-    if kind == "counter" and name.endswith("_total"):
-        return name.removesuffix("_total"), kind
-    return name, "unknown" if kind in {"counter", "untyped"} else kind
-
-
-def _claimed(name: str, kind: str, taken: set[str]) -> bool:
-    """Take the names that a family may use; False if one of them is another's."""
-    names = {name, *(name + suffix for suffix in SUFFIXES.get(kind, ()))}
-    if names & taken:
-        return False
-    taken |= names
-    return True
+def _head(series: str, spec: Spec) -> _Head:
+    """The family's help and type in the two formats, which differ in escapes, counters, and in what has no type."""
+    kind, text = TYPES[spec.kind], spec.help.replace("\\", r"\\").replace("\n", r"\n")
+    name, declared = series, kind
+    if kind == "counter" and series.endswith("_total"):
+        name = series.removesuffix("_total")
+    elif kind in {"counter", "untyped"}:
+        declared = "unknown"
+    return _Head(
+        f"# HELP {series} {text}\n# TYPE {series} {kind}\n",
+        f"# HELP {name} {_escaped(spec.help)}\n# TYPE {name} {declared}\n",
+        frozenset((name, *(name + suffix for suffix in SUFFIXES.get(declared, ())))),
+    )
 
 
 def _braced(pairs: Labels) -> str:
@@ -137,7 +144,3 @@ def _pairs(pairs: Labels) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _help(text: str, *, openmetrics: bool) -> str:
-    return _escaped(text) if openmetrics else text.replace("\\", r"\\").replace("\n", r"\n")

@@ -1,6 +1,6 @@
 """Snapshot and our own registry -> the page that Prometheus scrapes: text 0.0.4 or OpenMetrics 1.0, gzip if taken.
 
-A page is made once for each snapshot, which is to say each tick, and kept in the forms that were asked for: ten
+A page is made once for each tick, and kept in the forms that were asked for: ten
 scrapers cost one rendering, and a scrape costs a socket write. It is made when the first asks; where several ask in
 every tick, when the tick is over, so that none of them waits for it. What the sidecar says of itself is as old as the
 snapshot beside it. Half a surrogate pair in a label (a file name that is not UTF-8) costs that name and not the page.
@@ -33,6 +33,7 @@ class Metrics:
         """Turn to the next snapshot, and make at once the pages of it that several would wait for."""
         wanted = [form for form, times in self._asked.items() if times > 1]
         self._asked.clear()
+        self._kept = {}  # also where the snapshot is the last one: what is said of ourselves has moved on
         for form, packed in wanted:
             self._page(snapshot, form, packed=packed)
 
