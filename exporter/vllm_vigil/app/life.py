@@ -27,13 +27,12 @@ from vllm_vigil.exposition.site import Site
 from vllm_vigil.exposition.web_config import WebConfig
 from vllm_vigil.exposition.webhook import Webhook
 from vllm_vigil.lines.pump import Pump
+from vllm_vigil.model import Snapshot
 from vllm_vigil.recorder.flight import Flight
 from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.state.store import Store
 from vllm_vigil.systemd import Systemd
 from vllm_vigil.telemetry import Telemetry
-
-HEARTBEAT_SECONDS = 1.0
 
 
 class Life:
@@ -49,6 +48,7 @@ class Life:
         self._next: Loaded | None = None
         self._turn = asyncio.Event()
         self._stdin: Pump | None = None
+        self._announced = False
         config = loaded.config
         self._recorder = Flight(config.recorder, state_directory(config), clock, self._telemetry)
         self._metrics = Metrics(spec_of, self._telemetry.families)
@@ -68,12 +68,10 @@ class Life:
         async with asyncio.TaskGroup() as group:
             loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(self.reload()))
             serving = group.create_task(self.listener.serve())
-            beating = group.create_task(self._beat())
             while not self._stop.is_set():
                 await self._work(group)
             self._systemd.stopping()
             logger.info("stopping")
-            beating.cancel()
             self.listener.stop()
             await serving
             await self._round.close()
@@ -114,8 +112,8 @@ class Life:
             logger.info("reloaded the configuration")
 
     def _made(self, config: Config) -> Round:
-        pump, ticked = self._pump(config), self._metrics.ticked
-        return Round(config, self._store, self._clock, self._telemetry, pump, self._recorder, ticked=ticked)
+        pump = self._pump(config)
+        return Round(config, self._store, self._clock, self._telemetry, pump, self._recorder, ticked=self._ticked)
 
     def _pump(self, config: Config) -> Pump | None:
         """Standard input, from the first round that wants it on: what came is not lost at a reload."""
@@ -124,18 +122,15 @@ class Life:
             self._stdin.start()
         return self._stdin
 
-    async def _beat(self) -> None:
-        """Tell systemd that the loop turns, as long as the tick does."""
-        announced = False
-        while True:
-            if not announced and not self.facts.missing():
-                self._systemd.ready("watching")
-                announced = True
-                gc.collect()
-                gc.freeze()  # what is there by now lasts: every full collection would look through all of it again
-            if self.facts.heartbeat_seconds() < 5 * HEARTBEAT_SECONDS:
-                self._systemd.alive()
-            await self._clock.sleep(HEARTBEAT_SECONDS)
+    def _ticked(self, snapshot: Snapshot) -> None:
+        """A tick is over: turn to its page, and tell systemd that the loop turns."""
+        self._metrics.ticked(snapshot)
+        if not self._announced and not self.facts.missing():
+            self._announced = True
+            self._systemd.ready("watching")
+            gc.collect()
+            gc.freeze()  # what is there by now lasts: every full collection would look through all of it again
+        self._systemd.alive()
 
     def _warn_of_what_needs_a_restart(self, loaded: Loaded) -> None:
         now = self._round.config
