@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -41,6 +41,7 @@ def facts(telemetry: Telemetry, name: str, number: float) -> list[Callable[[], N
 STEPS = st.lists(st.tuples(st.integers(0, 15), st.sampled_from(["a", "b"]), st.floats(0, 1e9)), max_size=6)
 
 
+@settings(deadline=None)  # a busy machine is no fault of the renderer
 @given(st.lists(STEPS, min_size=1, max_size=4))
 def test_both_formats_read_as_if_nothing_had_been_kept(
     rounds: list[list[tuple[int, str, float]]],
