@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from standins.json_lines import WRITERS
 from standins.log_replay import WALL, logs
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.events import scan
@@ -37,7 +38,7 @@ ORDINARY = [
     b"INFO 11-21 03:05:33 [x.py:1] Application startup complete.\n",
     b"(A pid=1) WARNING 11-21 03:05:31 [x.py:1] a matter of no interest\n",
     b"(A pid=1) DEBUG 11-21 03:05:32 [x.py:1] detail\n",
-    b'{"asctime": "2026-11-21 03:10:22,820", "levelname": "INFO", "name": "a", "message": "as a document"}\n',
+    *(f"{write(level, '33', 'as a document')}\n".encode() for write in WRITERS for level in ("INFO", "WARNING")),
 ]
 TROUBLE = [
     b"\r\n".join(
@@ -50,6 +51,7 @@ TROUBLE = [
     b"Loading: 10%\rLoading: 50%\rLoading: 100%\n",
     b"torn \0\0\0 by a writer that does not append\n",
     b'{"log":"ERROR 11-21 03:05:31 [core.py:1] in two ","stream":"stderr","time":"2026-11-21T03:05:31Z"}\n',
+    *(f"{write('ERROR', '34', 'EngineCore encountered a fatal error.')}\n".encode() for write in WRITERS),
     b'{"log":"parts\\n","stream":"stderr","time":"2026-11-21T03:05:31Z"}\n',
 ]
 SAMPLES = [line + b"\n" for log in logs() for line in log.read_bytes().split(b"\n") if len(line) < 2000]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from standins.json_lines import WRITERS, Write
 from standins.log_replay import WALL, lines_of, logs
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.commands import reading
@@ -56,7 +58,14 @@ def pieces() -> list[bytes]:
     found = [line for log in logs() for line in log.read_bytes().split(b"\n") if len(line) < 2000]
     for row in PATTERNS:
         found += [line.encode() for text in (*row.examples, *row.near_misses) for line in text.split("\n")]
-    return [*dict.fromkeys(found), *ODD]
+    return [*dict.fromkeys(found), *documents(), *ODD]
+
+
+def documents() -> list[bytes]:
+    """The rows' examples as JSON, by each who writes it, at every level."""
+    messages = [*dict.fromkeys(text for row in PATTERNS for text in (*row.examples[:1], *row.near_misses[:1]))]
+    turns = zip(messages, itertools.cycle(LEVELS), itertools.cycle(("31", "32", "35")), strict=False)
+    return [write(level, second, message).encode() for message, level, second in turns for write in WRITERS]
 
 
 ODD = (
@@ -173,6 +182,25 @@ def test_an_ordinary_log_hardly_reaches_python(tmp_path: Path) -> None:
         assert {"INFO": 10_000, "WARNING": 5_000} == told(log, by)[1]
 
 
+@pytest.mark.parametrize("write", WRITERS, ids=[write.__name__ for write in WRITERS])
+def test_an_ordinary_log_of_json_hardly_reaches_python(tmp_path: Path, write: Write) -> None:
+    """Nor do plain access lines among its lines; what is of interest does."""
+    ordinary = f'{write("INFO", "31", "step")}\nINFO:     10.0.0.1:1 - "GET /health HTTP/1.1" 200 OK\n'.encode()
+    warning = f"{write('WARNING', '31', 'slow')}\n".encode()
+    fatal = f"{write('ERROR', '31', 'EngineCore encountered a fatal error.')}\n".encode()
+    log = tmp_path / "ordinary.log"
+    log.write_bytes((ordinary * 1000 + warning + fatal) * 3)
+    for way in WAYS:
+        by = way(TEXTS.by_level)
+        assert [] == by.look(ordinary * 100)[0]
+        given, levels = Sieve(TEXTS, by).sift(ordinary + warning + fatal)
+        assert [fatal] == [(ordinary + warning + fatal)[slice(start, end + 1)] for start, end in given]
+        assert {"WARNING": 1} == {level: len(places) for level, places in levels.items() if places}
+        events, counts = told(log, by)
+        assert {"INFO": 6000, "WARNING": 3, "ERROR": 3} == counts
+        assert told(log, None) == (events, counts)
+
+
 def test_a_text_is_found_without_libc_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is none, Python looks itself; both know zero bytes and ends."""
 
@@ -213,6 +241,7 @@ RAW = [
     b"2026-11-21 03:05:32.100 | ERROR    | x:y:1 - it failed",
     b"Nov 21 03:05:31 node vllm[7]: Traceback (most recent call last):",
     b'{"asctime": "2026-11-21 03:05:34,820", "levelname": "INFO", "name": "a", "message": "a document"}',
+    *(write(level, "34", "a document").encode() for write in WRITERS for level in ("INFO", "WARNING", "ERROR")),
 ]
 
 

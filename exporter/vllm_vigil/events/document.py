@@ -15,6 +15,8 @@ from vllm_vigil.events.text import clean
 from vllm_vigil.events.times import Zone, epoch
 from vllm_vigil.model import Labels, labels
 
+LEVEL_KEYS = ("levelname", "level", "severity", "lvl")
+TIME_KEYS = ("asctime", "timestamp", "time", "ts", "@timestamp")
 FACTS = {
     "request_id": ("request_id", "requestId", "req_id", "x_request_id"),
     "duration_seconds": ("duration_seconds", "duration_s", "elapsed_seconds"),
@@ -36,7 +38,7 @@ def document(text: str, now: float, zone: Zone) -> Part | None:
     if not isinstance(body, dict):
         return None
     message = _first(body, "message", "msg", "event")
-    level = level_of(_first(body, "levelname", "level", "severity", "lvl"))
+    level = level_of(_first(body, *LEVEL_KEYS))
     if not message and not level:
         return None
     first, _, rest = message.partition("\n")
@@ -47,7 +49,7 @@ def document(text: str, now: float, zone: Zone) -> Part | None:
         level,
         clean(_first(body, "vllm_process_name", "processName", "process_name")),
         clean(_first(body, "process", "pid", inner="id")),
-        _time(_first(body, "asctime", "timestamp", "time", "ts", "@timestamp", inner="timestamp"), now, zone),
+        _time(_first(body, *TIME_KEYS, inner="timestamp"), now, zone),
         traceback=below,
         facts=_facts(body),
     )

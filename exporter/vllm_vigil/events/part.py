@@ -25,6 +25,11 @@ def level_of(text: str) -> str:
     return level if level in LEVELS else ""
 
 
+def names_of(level: str) -> tuple[str, ...]:
+    """Whatever anybody calls a level of ours."""
+    return (level, *(name for name, ours in _OTHER_NAMES.items() if ours == level))
+
+
 class Shape(Enum):
     """Which of the formats a line has."""
 

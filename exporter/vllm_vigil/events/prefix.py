@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from vllm_vigil.events.ordinary import START
+
 _DIGIT = "0-9"
 _NAME = "A-Za-z0-9_"
 _SOURCE = "A-Za-z0-9_./"
@@ -85,13 +87,15 @@ LEAVINGS = (*(found for _, found in _ONE_KIND), _ANY_KIND)
 """All that `leaving` may give."""
 
 
-def leaving(block: bytes) -> bytes:
+def leaving(block: bytes) -> bytes | None:
     """For Hyperscan, MULTILINE: an expression that ends at the byte at which a line shows that it is not ordinary.
 
     Where the first lines are all of one kind it takes only that for ordinary: so it runs twice as fast, and a line of
-    another kind costs a look.
+    another kind costs a look. There is none where some are JSON, which leaves its grammar in too many ways.
     """
     firsts = {line[0] for line in block[:SAMPLE_BYTES].split(b"\n") if line}
+    if START[0] in firsts:
+        return None
     return next((found for kind, found in _ONE_KIND if firsts <= kind), _ANY_KIND)
 
 
@@ -107,13 +111,7 @@ LEVELS = {level: b"^" + _PROCESS + level.encode() + b" " for level in QUIET if l
 RECORD = re.compile(PROCESS + rb"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)" + WHEN + _WHERE)
 """The prefix of a record of vLLM's; its whole match is the same on every line of the record."""
 
-_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\bfnrt]|u(?!00[2-7])[0-9a-f]{4})[^"\\\x00-\x1f]*+)*+"'
-DOCUMENT = re.compile(
-    rb'\{"asctime": "[^"\\\x00-\x1f]*+", "levelname": "(?P<level>DEBUG|INFO|WARNING)"'
-    rb'(?:, "(?!(?:levelname|asctime|record)")[a-z_A-Z]++": (?:' + _STRING + rb"|[0-9]++))*+\}"
-)
-"""A whole line of vLLM's built-in JSON format: flat, and surely what `json` makes of it."""
-_TIMED = (b"INFO ", b"WARNING ", b"DEBUG ", b'{"asctime"')
+_TIMED = (b"INFO ", b"WARNING ", b"DEBUG ", START)
 
 
 def last_timed(block: bytes, low: int, high: int) -> tuple[int, int] | None:
@@ -123,7 +121,7 @@ def last_timed(block: bytes, low: int, high: int) -> tuple[int, int] | None:
         at = block.rfind(token, max(low, latest), high)
         while at >= 0:
             start = block.rfind(b"\n", 0, at) + 1
-            if RECORD.match(block, start) or block.startswith(_TIMED[-1], start):
+            if RECORD.match(block, start) or block.startswith(START, start):
                 latest = max(latest, start)
                 break
             at = block.rfind(token, max(low, latest), start)

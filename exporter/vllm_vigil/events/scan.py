@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from vllm_vigil.events.ordinary import ordinary
 from vllm_vigil.events.prefix import INFO, LEAVINGS, LEVELS, leaving
 
 try:
@@ -73,13 +74,13 @@ class Hyperscan:
         self._texts = _database(map(_plain, sought))
         self._hiding = _database([HIDING])
         self._levels = _database(LEVELS.values(), range(len(LEVELS)))
+        self._run = _run()
         self._leaving = cache(lambda expression: _database([expression]))
 
     def look(self, block: bytes) -> tuple[list[int], Positions]:
         """See `Scan`."""
-        marks: list[int] = []
         levels: Positions = {level: [] for level in LEVELS}
-        _note(self._leaving(leaving(block)), block, marks)
+        marks = self._others(block)
         _note(self._texts, block, marks)
         if _may_hide(block):
             _note(self._hiding, block, marks)
@@ -90,6 +91,14 @@ class Hyperscan:
         """See `Scan`."""
         for expression in LEAVINGS:
             self._leaving(expression)
+
+    def _others(self, block: bytes) -> list[int]:
+        expression = leaving(block)
+        if expression is None:
+            return [*others(self._run, block)]
+        marks: list[int] = []
+        _note(self._leaving(expression), block, marks)
+        return marks
 
 
 def _database(expressions: Iterable[bytes], ids: Iterable[int] = ()) -> Database:
@@ -119,12 +128,12 @@ class Standard:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts["INFO"] or ()
-        self._run = re.compile(rb"(?:" + INFO + rb".*+\n)*+")
+        self._run = _run()
         self._hiding = re.compile(HIDING)
 
     def look(self, block: bytes) -> tuple[list[int], Positions]:
         """See `Scan`; it marks every line that is not at INFO."""
-        marks = [*self._others(block), *self._found(block)]
+        marks = [*others(self._run, block), *self._found(block)]
         if _may_hide(block):
             marks += [match.start() for match in self._hiding.finditer(block)]
         return marks, {}
@@ -132,18 +141,25 @@ class Standard:
     def prepare(self) -> None:
         """See `Scan`: nothing is left to do."""
 
-    def _others(self, block: bytes) -> Iterator[int]:
-        at = 0
-        while (at := self._run.match(block, at).end()) < len(block):  # type: ignore[union-attr]  # it matches the empty run too
-            yield at
-            at = block.find(b"\n", at) + 1
-
     def _found(self, block: bytes) -> Iterator[int]:
         for text in self._texts:
             at = block.find(text) if holds(block, text) else -1
             while at >= 0:
                 yield at
                 at = block.find(text, at + 1)
+
+
+def _run() -> re.Pattern[bytes]:
+    """Any number of ordinary lines at INFO."""
+    return re.compile(rb"(?:(?:" + INFO + rb".*+|" + ordinary(["INFO"]) + rb")\n)*+")
+
+
+def others(run: re.Pattern[bytes], block: bytes) -> Iterator[int]:
+    """The start of each line that is in no run."""
+    at = 0
+    while (at := run.match(block, at).end()) < len(block):  # type: ignore[union-attr]  # it matches the empty run too
+        yield at
+        at = block.find(b"\n", at) + 1
 
 
 def _finder() -> Callable[[bytes, bytes], bool]:

@@ -14,7 +14,7 @@ from datetime import UTC
 
 from vllm_vigil.events.document import document
 from vllm_vigil.events.part import LEVELS, Part, Shape, level_of
-from vllm_vigil.events.text import ESCAPES, MAX_LINE_CHARACTERS, clean
+from vllm_vigil.events.text import ESCAPES, MAX_LINE_BYTES, MAX_LINE_CHARACTERS, clean
 from vllm_vigil.events.times import Zone, epoch
 from vllm_vigil.model import labels
 
@@ -54,7 +54,7 @@ _CPP_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL", "WARN
 
 def read(data: bytes, now: float, zone: Zone = UTC) -> Part:
     """What one line says; `now` (epoch seconds) gives the year where it has none, `zone` its zone."""
-    text = data[: 8 * MAX_LINE_CHARACTERS].decode("utf-8", "replace").rstrip("\r\n")
+    text = data[:MAX_LINE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
     if text.startswith("{"):
         part = document(text, now, zone)
         if part:

@@ -13,8 +13,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import cache
 
+from vllm_vigil.events.ordinary import level_in, ordinary
 from vllm_vigil.events.pattern import Pattern
-from vllm_vigil.events.prefix import DOCUMENT, INFO, ORDINARY, QUIET, last_timed
+from vllm_vigil.events.prefix import INFO, ORDINARY, QUIET, last_timed
 from vllm_vigil.events.scan import Positions, Scan, Span, holds, scan, spans
 
 _HIDING = (b"\0", b"\xc2\x9b", b"\x1b")
@@ -47,6 +48,7 @@ class Sieve:
     def __init__(self, texts: Texts, by: Scan) -> None:
         self._texts = texts
         self._scan = by
+        self._document = re.compile(ordinary(QUIET))
 
     def sift(self, block: bytes) -> tuple[list[Span], Positions]:
         """The spans of the lines to be read; a byte of each of the others that is not at INFO, by its level.
@@ -62,7 +64,7 @@ class Sieve:
         for start, end in spans(block, marks):
             for positions in filter(None, levels.values()):
                 del positions[bisect_left(positions, start) : bisect_left(positions, end)]
-            level = _level(block, start, end)
+            level = self._level(block, start, end)
             (maybe[level] if level else given).append((start, end))
         for level, lines in maybe.items():
             unheard = self._texts.unheard(level, [block[start:end] for start, end in lines]) if lines else []
@@ -71,6 +73,16 @@ class Sieve:
                 found = [start for (start, _), out in zip(lines, unheard, strict=True) if out]
                 levels[level] = sorted([*levels.get(level, ()), *found])
         return sorted(given), levels
+
+    def _level(self, block: bytes, start: int, end: int) -> str:
+        """The level of a line that may be of no interest, "" for one that must be read."""
+        if block.find(b"\r", start, end) >= 0:
+            return ""
+        plain = ORDINARY.match(block, start, end)
+        if plain:
+            return (plain["level"] or b"INFO").decode()
+        document = self._document.fullmatch(block, start, end)
+        return level_in(document) if document else ""
 
     def last_timed(self, block: bytes, low: int, high: int) -> Span | None:
         """See `last_timed`."""
@@ -109,17 +121,6 @@ def sieves(rows: Iterable[Pattern], *, prepared: bool = False) -> Callable[[], S
         return made
 
     return lambda: None if texts.by_level["INFO"] is None else Sieve(texts, shared())
-
-
-def _level(block: bytes, start: int, end: int) -> str:
-    """The level of a line that may be of no interest, "" for one that must be read."""
-    if block.find(b"\r", start, end) >= 0:
-        return ""
-    ordinary = ORDINARY.match(block, start, end)
-    if ordinary:
-        return (ordinary["level"] or b"INFO").decode()
-    document = DOCUMENT.fullmatch(block, start, end)
-    return document["level"].decode() if document else ""
 
 
 def _texts(rows: tuple[Pattern, ...], level: str) -> tuple[bytes, ...] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+MAX_LINE_BYTES = 256 * 1024
+"""No line of a log that is followed is longer, so one of JSON is read as a whole."""
 MAX_LINE_CHARACTERS = 16_384
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|\x9b[0-?]*[ -/]*[@-~]")
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 0x2028, 0x2029), " ")
