@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from vllm_vigil.app.metrics_half import MetricsHalf
 from vllm_vigil.app.round import Round
 from vllm_vigil.clock import Clock
 from vllm_vigil.config.load import Loaded
@@ -18,12 +19,17 @@ from vllm_vigil.units import Secret
 
 
 class Facts:
-    """Fits `exposition.status.Sidecar`; turned to the new round at a reload."""
+    """Fits `exposition.status.Sidecar`; turned to the new round at a reload.
+
+    Until the new round has had a tick with an answer of every source, engines and series are those that the one before
+    saw last: a reload is no moment in which nothing serves.
+    """
 
     def __init__(
         self, round_: Round, loaded: Loaded, clock: Clock, reload: Callable[[], Awaitable[str | None]]
     ) -> None:
         self._round = round_
+        self._before: MetricsHalf | None = None
         self._clock = clock
         self._reload = reload
         self._started = clock.wall()
@@ -32,7 +38,15 @@ class Facts:
 
     def turn_to(self, round_: Round) -> None:
         """Speak of this round from now on."""
+        self._before = self._metrics
         self._round = round_
+
+    @property
+    def _metrics(self) -> MetricsHalf:
+        """The half whose engines and series are told."""
+        if self._round.metrics.begun:
+            self._before = None
+        return self._before or self._round.metrics
 
     def reloaded(self, loaded: Loaded | None, error: str | None) -> None:
         """Remember how the reload went."""
@@ -50,13 +64,13 @@ class Facts:
 
     def heartbeat_seconds(self) -> float:
         """Time since the last tick; before the first, since the start."""
-        last = self._round.metrics.last_tick
+        last = self._round.metrics.last_tick or self._metrics.last_tick
         return self._clock.monotonic() - (self._began if last is None else last)
 
     def missing(self) -> Sequence[str]:
         """The enabled parts that have not had their first tick."""
         unread = [] if self._round.alerts.begun else ["the logs"]
-        return [*self._round.metrics.missing(), *unread]
+        return [*self._metrics.missing(), *unread]
 
     def servers(self) -> Sequence[str]:
         """The configured vLLM servers."""
@@ -64,15 +78,15 @@ class Facts:
 
     def snapshot(self) -> Snapshot:
         """The series of the last tick."""
-        return self._round.metrics.snapshot
+        return self._metrics.snapshot
 
     def engines(self) -> Sequence[EngineHealth]:
         """The verdict on every engine."""
-        return self._round.metrics.engines
+        return self._metrics.engines
 
     def serving_since(self) -> Mapping[str, float | None]:
         """Since when each server serves."""
-        return self._round.metrics.serving_since
+        return self._metrics.serving_since
 
     def open_incidents(self) -> Sequence[Incident]:
         """Those not resolved, oldest first."""

@@ -78,6 +78,8 @@ class MetricsHalf:
         self.engines: tuple[EngineHealth, ...] = ()
         self.serving_since: Mapping[str, float | None] = {}
         self.last_tick: float | None = None
+        self.begun = False
+        """Whether there was a tick by which every source had been asked."""
         self._verdicts = verdicts
         self._read = Junction()
         self._whole = Junction()
@@ -124,6 +126,7 @@ class MetricsHalf:
         self.serving_since = judgement.serving_since
         self.snapshot = self._whole.join([snapshot, self._shown, self._trends.tick(snapshot, now)])
         self.last_tick = now
+        self.begun = self.begun or all(each.latest is not None for each in self.samplers)
         self._consider(judgement)
         own = self._telemetry.snapshot(verdicts.watch.own)
         watched = verdicts.watch.judge(joined([self.snapshot, own]) if own.series else self.snapshot, wall)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,14 +102,6 @@ class Log:
     def figures(self, now: float, lines: Iterable[str]) -> None:
         """Append the line of figures that vLLM writes every ten seconds for each engine."""
         self._append((self._record((API, "INFO", "loggers.py:335", (line,)), now) for line in lines), now)
-
-    def access(self, now: float, count: int) -> None:
-        """Append uvicorn's lines for requests that went well."""
-        self._append(self._accesses(count), now)
-
-    def _accesses(self, count: int) -> Iterator[str]:
-        for number in range(count):
-            yield f'INFO:     10.0.0.21:{50_000 + number} - "POST /v1/chat/completions HTTP/1.1" 200 OK\n'
 
     def _record(self, written: Written, now: float) -> str:
         """All but a record's last line end in CR LF."""

@@ -22,6 +22,7 @@ from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Sample
 from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.host_watch import HostWatch, Look
+from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.listeners import Address, Ip, literal, resolve
 from vllm_vigil.units import Seconds, format_duration
 from vllm_vigil.worker import Worker
@@ -42,12 +43,7 @@ class HostSettings:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
-        for name in ("interval", "timeout", "stale_after"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                yield name, "must be more than 0"
-        if self.stale_after is not None and self.stale_after < self.interval:
-            yield "stale_after", "must not be shorter than interval, or every reading is stale before the next one"
+        yield from problems_of(self)
 
 
 class Host:

@@ -32,6 +32,7 @@ from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.series.gpu import GpuRow
 from vllm_vigil.sources.gpu_processes import GpuProcesses
+from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.nvml_board import Board
 from vllm_vigil.sources.nvml_columns import Stitched
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
@@ -66,12 +67,7 @@ class GpuSettings:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
-        for name in ("interval", "timeout", "stale_after"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                yield name, "must be more than 0"
-        if self.stale_after is not None and self.stale_after < self.interval:
-            yield "stale_after", "must not be shorter than interval, or every reading is stale before the next one"
+        yield from problems_of(self)
 
 
 class Nvml:

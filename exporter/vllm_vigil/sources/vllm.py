@@ -23,6 +23,7 @@ from vllm_vigil.endpoint import Endpoint, words
 from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.sources.http import Answer, Client
+from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.page import Parser
 from vllm_vigil.sources.told import ASKED_ONCE
 from vllm_vigil.units import Bytes, Seconds, format_duration, format_size
@@ -53,12 +54,10 @@ class VllmSettings(Endpoint):
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
         yield from Endpoint.problems(self)
-        for name in ("interval", "timeout", "stale_after", "max_body", "max_series"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
+        yield from problems_of(self)
+        for name in ("max_body", "max_series"):
+            if getattr(self, name) <= 0:
                 yield name, "must be more than 0"
-        if self.stale_after is not None and self.stale_after < self.interval:
-            yield "stale_after", "must not be shorter than interval, or every reading is stale before the next one"
 
 
 class Vllm:
