@@ -130,7 +130,8 @@ def time_readings() -> None:
     from loguru import logger  # noqa: PLC0415  # as below
 
     from vllm_vigil.clock import CrankedClock  # noqa: PLC0415  # what is measured is loaded in its process only
-    from vllm_vigil.sources.nvml import GpuSettings, Nvml  # noqa: PLC0415
+    from vllm_vigil.sources.nvml import Nvml  # noqa: PLC0415
+    from vllm_vigil.sources.settings import GpuSettings  # noqa: PLC0415
 
     logger.remove()  # as at the level INFO, at which the program runs
 

@@ -19,7 +19,8 @@ import pytest
 
 from vllm_vigil.clock import CrankedClock, RealClock
 from vllm_vigil.model import Reading
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.nvml import Nvml
+from vllm_vigil.sources.settings import GpuSettings
 
 pytestmark = pytest.mark.real_gpu
 

@@ -18,9 +18,10 @@ from vllm_vigil.clock import CrankedClock
 from vllm_vigil.model import Reading
 from vllm_vigil.series.host import HOST_SPECS
 from vllm_vigil.sources.gpu_processes import GpuProcesses
-from vllm_vigil.sources.host import Host, HostSettings
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.host import Host
+from vllm_vigil.sources.nvml import Nvml
 from vllm_vigil.sources.processes import Processes, Table
+from vllm_vigil.sources.settings import GpuSettings, HostSettings
 from vllm_vigil.units import Seconds
 
 BOOT = 1_700_000_000

@@ -19,7 +19,8 @@ from vllm_vigil.clock import CrankedClock, RealClock
 from vllm_vigil.model import Reading, labels
 from vllm_vigil.series.gpu import GPU_SPECS
 from vllm_vigil.series.normalise import normalise
-from vllm_vigil.sources.nvml import BACKOFF_LIMIT_SECONDS, GpuSettings, Nvml
+from vllm_vigil.sources.nvml import BACKOFF_LIMIT_SECONDS, Nvml
+from vllm_vigil.sources.settings import GpuSettings
 from vllm_vigil.units import Seconds
 
 FIRST = {"gpu": "0", "uuid": "GPU-standin-0"}
@@ -379,7 +380,7 @@ def test_a_host_without_the_library_says_so(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"")  # found first, and no library: as if there were none
     program = (
         "import asyncio; from vllm_vigil.clock import RealClock; "
-        "from vllm_vigil.sources.nvml import GpuSettings, Nvml; "
+        "from vllm_vigil.sources.nvml import Nvml; from vllm_vigil.sources.settings import GpuSettings; "
         "print(asyncio.run(Nvml(GpuSettings(), RealClock()).read()).error)"
     )
     done = subprocess.run(

@@ -11,8 +11,9 @@ import pytest
 from standins.nvml import MACHINES, StandInNvml, library_of_this_process
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.model import Reading, labels
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.nvml import Nvml
 from vllm_vigil.sources.nvml_events import NvmlEvents
+from vllm_vigil.sources.settings import GpuSettings
 from vllm_vigil.units import Seconds
 
 Scene = Callable[[Nvml, NvmlEvents, CrankedClock], Awaitable[None]]

@@ -19,7 +19,8 @@ from vllm_vigil.clock import CrankedClock
 from vllm_vigil.model import Reading
 from vllm_vigil.series.catalogue import SPECS
 from vllm_vigil.series.normalise import normalise
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.nvml import Nvml
+from vllm_vigil.sources.settings import GpuSettings
 from vllm_vigil.units import Seconds
 
 RECORDED = sorted(path.stem for path in MACHINES.glob("*.txt"))
@@ -167,7 +168,8 @@ EXCHANGE = """
 import asyncio, sys
 from pathlib import Path
 from vllm_vigil.clock import CrankedClock
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.nvml import Nvml
+from vllm_vigil.sources.settings import GpuSettings
 
 async def main(new, library):
     clock = CrankedClock()

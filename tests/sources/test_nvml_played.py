@@ -13,7 +13,8 @@ from vllm_vigil.clock import CrankedClock
 from vllm_vigil.model import Reading
 from vllm_vigil.series.catalogue import SPECS
 from vllm_vigil.series.normalise import normalise
-from vllm_vigil.sources.nvml import GpuSettings, Nvml
+from vllm_vigil.sources.nvml import Nvml
+from vllm_vigil.sources.settings import GpuSettings
 
 PLAYED = sorted(path.stem for path in MACHINES.glob("*.txt") if "mig" not in path.stem and path.stem != "peer-series")
 

@@ -17,7 +17,8 @@ from standins import vllm as standin
 from standins.vllm import Request, StandInVllm
 from vllm_vigil.clock import RealClock
 from vllm_vigil.model import Reading, Sample, labels
-from vllm_vigil.sources.vllm import INLINE_PAGE, Vllm, VllmSettings
+from vllm_vigil.sources.settings import VllmSettings
+from vllm_vigil.sources.vllm import INLINE_PAGE, Vllm
 from vllm_vigil.units import Bytes, Seconds, Secret
 
 PAGE = '# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{model_name="m"} 3.0\n'

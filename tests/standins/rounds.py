@@ -13,8 +13,7 @@ from vllm_vigil.app.round import Round
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.config.settings import Config, ServerSettings
 from vllm_vigil.model import EngineState
-from vllm_vigil.sources.host import HostSettings
-from vllm_vigil.sources.nvml import GpuSettings
+from vllm_vigil.sources.settings import GpuSettings, HostSettings
 from vllm_vigil.state.store import Store
 from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.units import Seconds

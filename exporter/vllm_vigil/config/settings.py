@@ -18,9 +18,7 @@ from vllm_vigil.notifications.push_settings import PushSettings
 from vllm_vigil.notifications.settings import NotifySettings
 from vllm_vigil.probe.settings import ProbeSettings
 from vllm_vigil.recorder.settings import RecorderSettings
-from vllm_vigil.sources.host import HostSettings
-from vllm_vigil.sources.nvml import GpuSettings
-from vllm_vigil.sources.vllm import VllmSettings
+from vllm_vigil.sources.settings import GpuSettings, HostSettings, VllmSettings
 from vllm_vigil.units import Seconds, Secret
 from vllm_vigil.verdict.settings import VerdictSettings
 from vllm_vigil.verdict.watch_settings import WatchSettings

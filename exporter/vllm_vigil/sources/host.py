@@ -12,9 +12,8 @@ holds the memory of a GPU. A server whose processes cannot be seen from here (an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from vllm_vigil.clock import Clock
@@ -22,28 +21,13 @@ from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Sample
 from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.host_watch import HostWatch, Look
-from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.listeners import Address, Ip, literal, resolve
-from vllm_vigil.units import Seconds, format_duration
+from vllm_vigil.sources.settings import HostSettings
+from vllm_vigil.units import format_duration
 from vllm_vigil.worker import Worker
 
 RESOLVE_AGAIN_SECONDS = 60.0
 RESOLVE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """Whether and how often the host is read; `proc` is for a container that has the host's under another path."""
-
-    enabled: bool = True
-    interval: Seconds = Seconds(5.0)
-    timeout: Seconds = Seconds(5.0)
-    stale_after: Seconds | None = None
-    proc: Path = Path("/proc")
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used, as (field, message)."""
-        yield from problems_of(self)
 
 
 class Host:

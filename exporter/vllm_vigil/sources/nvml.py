@@ -19,9 +19,8 @@ from __future__ import annotations
 import _ctypes
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -32,13 +31,13 @@ from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.series.gpu import GpuRow
 from vllm_vigil.sources.gpu_processes import GpuProcesses
-from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.nvml_board import Board
 from vllm_vigil.sources.nvml_columns import Stitched
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
 from vllm_vigil.sources.nvml_played import PlayedNvml
 from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
-from vllm_vigil.units import Seconds, format_duration
+from vllm_vigil.sources.settings import GpuSettings
+from vllm_vigil.units import format_duration
 from vllm_vigil.worker import Worker
 
 BACKOFF_LIMIT_SECONDS = 30.0
@@ -46,28 +45,6 @@ WELL_SECONDS = 60.0
 """How long all must be well after a start of NVML before the next trouble counts as the first."""
 
 CLOSE_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class GpuSettings:
-    """Whether and how often the GPUs are read.
-
-    `pcie_throughput` measures PCIe traffic also where that blocks for 20 ms a GPU and direction (before Hopper).
-    `serial` puts the board's serial number on `gpu_info`. With `machine` no driver is asked: a machine file, as
-    `vigil demo` and scripts/record-gpu write it, says what the GPUs answer.
-    """
-
-    enabled: bool = True
-    interval: Seconds = Seconds(1.0)
-    timeout: Seconds = Seconds(5.0)
-    stale_after: Seconds | None = None
-    pcie_throughput: bool = False
-    serial: bool = False
-    machine: Path | None = None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used, as (field, message)."""
-        yield from problems_of(self)
 
 
 class Nvml:

@@ -14,19 +14,17 @@ Only plain text 0.0.4 is asked for: prometheus_client's OpenMetrics writer break
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from vllm_vigil.clock import Clock
-from vllm_vigil.endpoint import Endpoint, words
+from vllm_vigil.endpoint import words
 from vllm_vigil.errors import WorkerBusy
 from vllm_vigil.model import Reading, Samples
 from vllm_vigil.sources.http import Answer, Client
-from vllm_vigil.sources.intervals import problems_of
 from vllm_vigil.sources.page import Parser
+from vllm_vigil.sources.settings import VllmSettings
 from vllm_vigil.sources.told import ASKED_ONCE
-from vllm_vigil.units import Bytes, Seconds, format_duration, format_size
+from vllm_vigil.units import format_duration, format_size
 from vllm_vigil.worker import Worker
 
 ACCEPT = "text/plain;version=0.0.4"
@@ -35,29 +33,6 @@ SMALL_ANSWER = 64 * 1024
 
 INLINE_PAGE = 1024 * 1024
 """Bytes of a page that is parsed on the loop, in 3 ms, or 25 ms the first time; larger ones go to a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class VllmSettings(Endpoint):
-    """How one server is asked.
-
-    Of what it gives, `max_series` become series; with `passthrough` its families go out under vLLM's own names too.
-    """
-
-    interval: Seconds = Seconds(5.0)
-    timeout: Seconds = Seconds(5.0)
-    stale_after: Seconds | None = None
-    max_body: Bytes = Bytes(32 * 1024 * 1024)
-    max_series: int = 5000
-    passthrough: bool = False
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used, as (field, message)."""
-        yield from Endpoint.problems(self)
-        yield from problems_of(self)
-        for name in ("max_body", "max_series"):
-            if getattr(self, name) <= 0:
-                yield name, "must be more than 0"
 
 
 class Vllm:
