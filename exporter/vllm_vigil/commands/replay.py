@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vllm_vigil.clock import RealClock
+from vllm_vigil.commands.moment import moment
 from vllm_vigil.commands.reading import Bar, Log, Progress
-from vllm_vigil.commands.state import moment
 from vllm_vigil.config.load import Recipe, load_rules
 from vllm_vigil.config.settings import RuleFile
 from vllm_vigil.events.detector import Detector

@@ -7,7 +7,8 @@ import json
 import os
 import time
 
-from vllm_vigil.commands.state import moment, peek
+from vllm_vigil.commands.moment import moment
+from vllm_vigil.commands.state import peek
 from vllm_vigil.config.load import Recipe
 from vllm_vigil.errors import UsageError
 from vllm_vigil.model import Labels, Silence

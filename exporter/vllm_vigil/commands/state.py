@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vllm_vigil.commands.moment import moment
 from vllm_vigil.config.load import Recipe, state_directory
 from vllm_vigil.config.settings import Config
 from vllm_vigil.errors import UsageError
@@ -143,11 +143,6 @@ def drop(recipe: Recipe, ids: list[int], *, as_json: bool) -> int:
     if not ids:
         raise UsageError("say which: `vigil outbox` lists the ids of what waits")
     return _change(recipe, ids, "drop", as_json=as_json)
-
-
-def moment(epoch_seconds: float) -> str:
-    """RFC 3339, in UTC, to the second."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def peek(recipe: Recipe) -> Store:

@@ -12,7 +12,8 @@ from vllm_vigil.model import Finding, Labels, Snapshot, labels
 from vllm_vigil.units import format_duration
 from vllm_vigil.verdict.onset import Onsets
 from vllm_vigil.verdict.rates import Rates
-from vllm_vigil.verdict.watch_settings import WatchSettings, declared
+from vllm_vigil.verdict.watch_series import declared
+from vllm_vigil.verdict.watch_settings import WatchSettings
 
 NAMED_SETS = 4
 THOUSANDS = 100_000
