@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from vllm_vigil.app.rhythm import DEAF_SECONDS, PACE_SECONDS, QUICK_SECONDS, SLOW_SECONDS, Rhythm
+from vllm_vigil.app.rhythm import DEAF_SECONDS, PACE_SECONDS, QUICK_SECONDS, SLOW_SECONDS, SPARE_READS, Rhythm
 from vllm_vigil.clock import CrankedClock, settle
 from vllm_vigil.lines.news import Key, News
 from vllm_vigil.lines.reader import Batch
@@ -56,7 +56,7 @@ def test_the_timer_is_slow_while_wake_ups_come_and_quick_while_something_is_held
 
     async def scene() -> None:
         async with at_work(clock) as rhythm:
-            await rests(rhythm, clock, SOMETHING, PACE_SECONDS + SLOW_SECONDS)  # what was there at the start
+            await rests(rhythm, clock, SOMETHING, SLOW_SECONDS)  # what was there at the start
             await rests(rhythm, clock, NOTHING, QUICK_SECONDS, soon=True)
             await rests(rhythm, clock, NOTHING, SLOW_SECONDS)
 
@@ -119,23 +119,29 @@ def test_a_file_that_cannot_be_listened_to_makes_the_timer_quick(clock: CrankedC
     asyncio.run(scene())
 
 
-def test_a_write_ends_the_rest_at_once_and_after_a_read_only_when_its_pace_is_over(
+def test_a_write_ends_the_rest_at_once_and_of_a_busy_log_a_stretch_is_read_at_a_time(
     clock: CrankedClock, tmp_path: Path
 ) -> None:
-    """A lone line waits for nothing; of a busy log a stretch is read at a time."""
+    """Lone lines wait for nothing, also a few in a row; half a line that goes on and on is as busy as whole ones."""
     files = files_in(tmp_path, 1)
     log = tmp_path / "0.log"
 
     async def scene() -> None:
         async with at_work(clock) as rhythm:
-            rhythm.listen(Batch((), more=False, files=files))
-            resting = asyncio.create_task(rhythm.rest(NOTHING, soon=False))
-            await settle()
-            log.write_text("one\n")
-            await asyncio.wait_for(resting, DEADLINE_SECONDS)
-            rhythm.listen(Batch((), more=False, files=files))
-            log.write_text("two\n")
-            await rests(rhythm, clock, SOMETHING, PACE_SECONDS)
+
+            async def written(batch: Batch) -> None:
+                rhythm.listen(Batch((), more=False, files=files))
+                log.write_text("one\n")
+                await asyncio.wait_for(rhythm.rest(batch, soon=False), DEADLINE_SECONDS)
+
+            for batch in (SOMETHING, Batch((), more=False, grown=frozenset(files))):
+                for _ in range(SPARE_READS):
+                    await written(batch)
+                rhythm.listen(Batch((), more=False, files=files))
+                log.write_text("two\n")
+                await rests(rhythm, clock, batch, PACE_SECONDS)
+                await clock.crank(SPARE_READS * PACE_SECONDS)
+                await written(NOTHING)
 
     asyncio.run(scene())
 
