@@ -361,6 +361,22 @@ def test_a_driver_that_cannot_be_used_is_tried_again_with_a_backoff(
     play(scene)
 
 
+def test_while_the_driver_is_left_alone_no_thread_is_asked(machine: StandInNvml) -> None:
+    """Most hosts without a GPU never have one: to say so again is no work, and nothing to wait for."""
+    machine.set("init !9")
+
+    async def scene(source: Nvml, clock: CrankedClock) -> None:
+        first = await source.read()
+        machine.set()
+        with pytest.raises(StopIteration) as ended:
+            source.read().send(None)
+        assert (first.error, first.at) == (ended.value.value.error, clock.monotonic())
+        await clock.crank(BACKOFF_LIMIT_SECONDS)
+        assert (await source.read()).error is None
+
+    play(scene)
+
+
 def test_a_driver_that_goes_away_under_us_is_begun_anew(machine: StandInNvml) -> None:
     """NVML that says it was never started is started again, without a restart of ours."""
 

@@ -85,6 +85,25 @@ def test_the_first_reading_waits_until_nvml_was_begun(machine: StandInNvml) -> N
     play(scene)
 
 
+def test_who_reads_is_woken_by_an_xid_and_when_the_watch_begins_or_ends(machine: StandInNvml) -> None:
+    """So that nobody has to ask every second whether there is something."""
+
+    async def scene(source: Nvml, events: NvmlEvents, _: CrankedClock) -> None:
+        machine.set("count 2")
+        early = asyncio.create_task(events.read())
+        await asyncio.sleep(0)
+        for change, told in (("", "begins"), ("event.1 0 8 31", "hears"), ("wait !999", "ends")):
+            machine.set(f"count 2\n{change}")
+            if told == "begins":
+                await source.read()
+            assert await asyncio.wait_for(events.news.wait(1.0), 20.0), told
+        assert (await early).error is None
+        assert {"31"} == {dict(each.labels)["xid"] for each in (await events.read()).samples}
+        assert "the driver ended the watch" in str((await events.read()).error)
+
+    play(scene)
+
+
 def test_an_xid_is_heard_while_a_reading_hangs(machine: StandInNvml) -> None:
     """The GPU that fails is the one on which the next call does not return."""
 

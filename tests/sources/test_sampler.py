@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from loguru import logger
 
-from vllm_vigil.clock import CrankedClock, settle
+from vllm_vigil.clock import CrankedClock, Waker, settle
 from vllm_vigil.model import Reading, Sample
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.telemetry import Telemetry
@@ -53,12 +53,17 @@ def said() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def play(clock: CrankedClock, telemetry: Telemetry, scene: Callable[[Scripted, Sampler], Awaitable[None]]) -> Scripted:
+def play(
+    clock: CrankedClock,
+    telemetry: Telemetry,
+    scene: Callable[[Scripted, Sampler], Awaitable[None]],
+    news: Waker | None = None,
+) -> Scripted:
     """Run a sampler of 5 s beside a scene, then cancel it."""
 
     async def whole() -> Scripted:
         source = Scripted(clock)
-        sampler = Sampler(source, 5.0, None, clock, telemetry)
+        sampler = Sampler(source, 5.0, None, clock, telemetry, news)
         task = asyncio.create_task(sampler.run())
         await settle()
         await scene(source, sampler)
@@ -97,6 +102,20 @@ def test_a_slow_answer_does_not_shift_the_beat(clock: CrankedClock, telemetry: T
         await clock.crank(20.0)
 
     assert [0.0, 5.0, 10.0, 15.0, 30.0] == play(clock, telemetry, scene).asked_at
+
+
+def test_news_is_read_at_once_and_does_not_shift_the_beat(clock: CrankedClock, telemetry: Telemetry) -> None:
+    """Two pieces of it before the source was asked are one."""
+    news = Waker(clock)
+
+    async def scene(_: Scripted, __: Sampler) -> None:
+        await clock.crank(2.0)
+        news.wake()
+        news.wake()
+        await settle()
+        await clock.crank(9.0)
+
+    assert [0.0, 2.0, 5.0, 10.0] == play(clock, telemetry, scene, news).asked_at
 
 
 def test_a_source_is_down_until_it_has_answered(clock: CrankedClock, telemetry: Telemetry) -> None:

@@ -47,6 +47,7 @@ from vllm_vigil.recorder.flight import Flight
 from vllm_vigil.series.normalise import Normaliser
 from vllm_vigil.sources.host import Host
 from vllm_vigil.sources.nvml import Nvml
+from vllm_vigil.sources.nvml_events import EVENTS_SECONDS
 from vllm_vigil.sources.sampler import Sampler
 from vllm_vigil.sources.vllm import Vllm
 from vllm_vigil.state.store import Store
@@ -278,7 +279,8 @@ def _samplers(config: Config, clock: Clock, telemetry: Telemetry) -> Iterable[Sa
     nvml = Nvml(config.gpu, clock)
     if config.gpu.enabled:
         yield Sampler(nvml, config.gpu.interval, config.gpu.stale_after, clock, telemetry)
-        yield Sampler(nvml.events(), config.gpu.interval, math.inf, clock, telemetry)
+        events = nvml.events()
+        yield Sampler(events, EVENTS_SECONDS, math.inf, clock, telemetry, events.news)
     if config.host.enabled:
         urls = {server.server: server.url for server in config.vllm}
         host = Host(config.host, urls, clock, lambda: nvml.processes)

@@ -11,7 +11,8 @@ Facts: `gpus`, how many answered, and `lost`, those that answered before and do 
 when none is left.
 
 All calls run in one worker thread: a driver call that never returns holds that thread, fails each reading at once,
-and the source comes back when the call does. XIDs are `nvml_events.py`'s, one GPU is `nvml_board.py`'s.
+and the source comes back when the call does. While NVML is not to be begun yet, the thread is left alone. XIDs are
+`nvml_events.py`'s, one GPU is `nvml_board.py`'s.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from vllm_vigil.sources.gpu_processes import GpuProcesses
 from vllm_vigil.sources.nvml_board import Board
 from vllm_vigil.sources.nvml_columns import Stitched
 from vllm_vigil.sources.nvml_events import Gpu, NvmlEvents, XidWatch
+from vllm_vigil.sources.nvml_missing import Missing
 from vllm_vigil.sources.nvml_played import PlayedNvml
 from vllm_vigil.sources.nvml_tiers import ENDED, LIB_RM_VERSION_MISMATCH, NOT_HERE
 from vllm_vigil.sources.settings import GpuSettings
@@ -75,7 +77,10 @@ class Nvml:
         started = self._clock.monotonic()
         timeout = self._settings.timeout
         try:
-            sweep = await self._worker.run(self._driver.sweep, timeout)
+            if self._driver.rests and not self._worker.busy:
+                sweep = _Sweep(error=self._driver.error)
+            else:
+                sweep = await self._worker.run(self._driver.sweep, timeout)
         except TimeoutError:
             sweep = _Sweep(error=f"the driver did not answer within {format_duration(timeout)}")
         except WorkerBusy:
@@ -105,24 +110,30 @@ class _Sweep:
 
 
 class _Driver:
-    """NVML itself, and what is remembered of it. Used in the worker's thread only."""
+    """NVML itself, and what is remembered of it. Used in the worker's thread, or while that waits for a job."""
 
     def __init__(self, nvml: Any, clock: Clock, watch: XidWatch, options: frozenset[str]) -> None:
         self.closed = False
+        self.error: str | None = None
         self._nvml = nvml
         self._clock = clock
         self._watch = watch
         self._options = options
         self._begun = False
         self._watch_due = False
-        self._error: str | None = None
         self._delay_seconds = 0.0
         self._again_at = 0.0
+        self._shown = 0
+        self._gpus: dict[int, Gpu] = {}
         self._boards: dict[str, Board] = {}
         self._all = Stitched()
         self._told: set[tuple[str, GpuRow, int]] = set()
-        self._known: dict[str, int] = {}
-        self._missing: dict[str, str] = {}
+        self._missing = Missing()
+
+    @property
+    def rests(self) -> bool:
+        """Whether NVML is not here, and is not to be looked for again yet: then there is nothing to do."""
+        return not self._begun and self._clock.monotonic() < self._again_at
 
     def sweep(self) -> _Sweep:
         """One pass over the GPUs."""
@@ -133,19 +144,19 @@ class _Driver:
 
     def _sweep(self) -> _Sweep:
         """Ask every GPU for what is due, after beginning NVML if that is due."""
-        if (not self._begun or self._missing or self._watch.failed) and self._clock.monotonic() >= self._again_at:
+        if (not self._begun or self._missing.whys or self._watch.failed) and self._clock.monotonic() >= self._again_at:
             self._delay_seconds = min(BACKOFF_LIMIT_SECONDS, 2 * self._delay_seconds or 1.0)
             self._again_at = self._clock.monotonic() + self._delay_seconds
             self.end()
-            self._error = self._begin()
+            self.error = self._begin()
         if not self._begun:
-            return _Sweep(error=self._error)
+            return _Sweep(error=self.error)
         try:
             return self._ask_all()
         except self._nvml.NVMLError as error:
             self.end()
-            self._error = NOT_HERE.get(error.value, f"NVML failed: {error}")
-            return _Sweep(error=self._error)
+            self.error = NOT_HERE.get(error.value, f"NVML failed: {error}")
+            return _Sweep(error=self.error)
 
     def end(self) -> None:
         """Shut NVML down, so that it can be begun anew."""
@@ -159,7 +170,7 @@ class _Driver:
             self._nvml.nvmlShutdown()
         except self._nvml.NVMLError as error:
             logger.debug("NVML could not be shut down: {}", error)
-        self._boards = {}
+        self._boards, self._gpus = {}, {}
         if not free:
             logger.warning("a thread is stuck in the driver's wait for events; it is left behind")
 
@@ -177,29 +188,46 @@ class _Driver:
         now = self._clock.monotonic()
         answered: dict[str, Gpu] = {}
         silent: dict[int, str] = {}
-        for index in range(self._nvml.nvmlDeviceGetCount()):
+        for index in range(self._count()):
             try:
-                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                gpu = Gpu(handle, index, self._nvml.nvmlDeviceGetUUID(handle))
+                gpu = self._gpu(index)
                 self._board_of(gpu).read(now)
                 answered[gpu.uuid] = gpu
             except self._nvml.NVMLError as error:
                 if error.value in ENDED:
                     raise
                 silent[index] = str(error)
+                self._gpus.pop(index, None)
         for gone in self._boards.keys() - answered.keys():
             del self._boards[gone]
         self._watch_for_xids(answered)
-        self._missed({uuid: gpu.index for uuid, gpu in answered.items()}, silent)
+        self._missing.note({uuid: gpu.index for uuid, gpu in answered.items()}, silent)
+        if not self._missing.whys and now >= self._again_at + WELL_SECONDS:
+            self._delay_seconds = 0.0
         facts = {"gpus": str(len(answered))}
-        if lost := [f"GPU {index} ({uuid})" for uuid, index in self._known.items() if uuid not in answered]:
-            facts["lost"] = ", ".join(lost)
+        if self._missing.lost:
+            facts["lost"] = ", ".join(self._missing.lost)
         if answered:
             boards = [self._boards[uuid] for uuid in answered]
             all_ = self._all.stitch([board.sheet for board in boards])
             return _Sweep(Samples(all_.keys, all_.values), facts, processes=tuple(board.processes for board in boards))
-        troubles = "; ".join(f"{gpu}: {why}" for gpu, why in self._missing.items())
+        troubles = "; ".join(f"{gpu}: {why}" for gpu, why in self._missing.whys.items())
         return _Sweep(facts=facts, error=f"no GPU answers: {troubles or 'the driver shows none'}")
+
+    def _count(self) -> int:
+        """How many GPUs the driver shows; if that has changed, others have moved up."""
+        before, self._shown = self._shown, int(self._nvml.nvmlDeviceGetCount())
+        if self._shown != before:
+            self._gpus = {}
+        return self._shown
+
+    def _gpu(self, index: int) -> Gpu:
+        """Who that is, asked once as long as NVML runs and the GPU answers."""
+        gpu = self._gpus.get(index)
+        if gpu is None:
+            handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            gpu = self._gpus[index] = Gpu(handle, index, self._nvml.nvmlDeviceGetUUID(handle))
+        return gpu
 
     def _board_of(self, gpu: Gpu) -> Board:
         board = self._boards.get(gpu.uuid)
@@ -213,25 +241,6 @@ class _Driver:
         if self._watch_due:
             self._watch_due = False
             self._watch.begin(answered.values())
-
-    def _missed(self, answered: Mapping[str, int], silent: Mapping[int, str]) -> None:
-        """Find who is missing among those that ever answered, and say what has changed."""
-        self._known |= answered
-        missing = {
-            f"GPU {index} ({uuid})": silent.get(index, "the driver shows it no more")
-            for uuid, index in self._known.items()
-            if uuid not in answered
-        }
-        strangers = silent.keys() - {index for uuid, index in self._known.items() if uuid not in answered}
-        missing |= {f"GPU {index}": silent[index] for index in sorted(strangers)}
-        for gpu, why in missing.items():
-            if self._missing.get(gpu) != why:
-                logger.warning("{} is not read: {}", gpu, why)
-        for gpu in self._missing.keys() - missing.keys():
-            logger.info("{} is read again", gpu)
-        self._missing = missing
-        if not missing and self._clock.monotonic() >= self._again_at + WELL_SECONDS:
-            self._delay_seconds = 0.0
 
 
 def _options(settings: GpuSettings) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 Promise: `vigil_source_up` falls with the first failed reading; the series live on until `stale_after` (3 intervals
 unless set), so that one timeout leaves no hole in a panel and a dead source leaves no number standing. The beat is
-fixed: a slow answer does not shift the next one, and beats that passed meanwhile are left out, not made up for.
+fixed: a slow answer does not shift the next one, and beats that passed meanwhile are left out, not made up for. A
+source that knows when it has something to tell is asked then, too.
 
 This is one of the three places of the program that catch `Exception`: what one source does not expect costs that
 source its reading, and nothing else.
@@ -10,11 +11,12 @@ source its reading, and nothing else.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from loguru import logger
 
-from vllm_vigil.clock import Clock
+from vllm_vigil.clock import Clock, Waker
 from vllm_vigil.model import Reading
 from vllm_vigil.telemetry import Telemetry
 
@@ -49,6 +51,7 @@ class Sampler:
         stale_after_seconds: float | None,
         clock: Clock,
         telemetry: Telemetry,
+        news: Waker | None = None,
     ) -> None:
         self.source = source
         self.latest: Reading | None = None
@@ -57,6 +60,7 @@ class Sampler:
         self._stale_after = STALE_INTERVALS * interval_seconds if stale_after_seconds is None else stale_after_seconds
         self._clock = clock
         self._telemetry = telemetry
+        self._news = news
 
     def current(self, now: float) -> Reading | None:
         """The last good reading, if it is fresh at this monotonic time."""
@@ -72,8 +76,8 @@ class Sampler:
             while True:
                 await self.ask()
                 now = self._clock.monotonic()
-                due += self._interval * (int((now - due) / self._interval) + 1)
-                await self._clock.sleep(due - now)
+                due += self._interval * (math.floor((now - due) / self._interval) + 1)
+                await (self._news.wait(due - now) if self._news else self._clock.sleep(due - now))
         finally:
             await self.source.close()
 
