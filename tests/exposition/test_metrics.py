@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from standins.scenes import series, small_snapshot, snapshot_of
 from vllm_vigil.exposition.lines import TYPES, Lines
-from vllm_vigil.exposition.metrics import Metrics, choose, weight
-from vllm_vigil.exposition.own import Format
+from vllm_vigil.exposition.metrics import Format, Metrics, choose, weight
 from vllm_vigil.model import Point, Series, Snapshot, labels
 from vllm_vigil.series.catalogue import SPECS, spec_of
 from vllm_vigil.series.spec import Kind

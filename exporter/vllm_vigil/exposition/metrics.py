@@ -1,9 +1,9 @@
 """Snapshot and our own registry -> the page that Prometheus scrapes: text 0.0.4 or OpenMetrics 1.0, gzip if taken.
 
-A page is made once for each tick, and kept in the forms that were asked for: ten
-scrapers cost one rendering, and a scrape costs a socket write. It is made when the first asks; where several ask in
-every tick, when the tick is over, so that none of them waits for it. What the sidecar says of itself is as old as the
-snapshot beside it. Half a surrogate pair in a label (a file name that is not UTF-8) costs that name and not the page.
+A page is made once for each tick, and kept in the forms that were asked for: ten scrapers cost one rendering, and a
+scrape costs a socket write. It is made when the first asks; where several ask in every tick, when the tick is over, so
+that none of them waits for it. What the sidecar says of itself is as old as the snapshot beside it. Half a surrogate
+pair in a label (a file name that is not UTF-8) costs that name and not the page.
 """
 
 from __future__ import annotations
@@ -12,11 +12,28 @@ import gzip
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
 
 from vllm_vigil.exposition.answer import Answer
 from vllm_vigil.exposition.lines import Lines, Spec
-from vllm_vigil.exposition.own import Family, Format, Own
-from vllm_vigil.model import Snapshot
+from vllm_vigil.model import Series, Snapshot
+
+OPENMETRICS_END = "# EOF\n"
+
+
+class Format(Enum):
+    """The two formats that we speak; the value is the Content-Type."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Family(Protocol):
+    """What the sidecar says of itself, one family of it."""
+
+    def series(self) -> Series:
+        """All of it now; the same object while nothing has changed."""
 
 
 class Metrics:
@@ -24,7 +41,7 @@ class Metrics:
 
     def __init__(self, spec_of: Callable[[str], Spec], own: Sequence[Family]) -> None:
         self._lines = Lines(spec_of)
-        self._own = Own(own)
+        self._own = own
         self._snapshot: Snapshot | None = None
         self._kept: dict[tuple[Format, bool], bytes] = {}
         self._asked: Counter[tuple[Format, bool]] = Counter()
@@ -53,8 +70,9 @@ class Metrics:
             if packed:  # level 6 costs three times as much for 3 % less
                 page = gzip.compress(self._page(snapshot, form, packed=False), compresslevel=1, mtime=0)
             else:
-                relayed = self._lines.write(snapshot.series.values(), openmetrics=form is Format.OPENMETRICS)
-                page = relayed.encode("utf-8", "replace") + self._own.write(form)
+                series = (*snapshot.series.values(), *(each.series() for each in self._own))
+                text = self._lines.write(series, openmetrics=form is Format.OPENMETRICS)
+                page = (text + (OPENMETRICS_END if form is Format.OPENMETRICS else "")).encode("utf-8", "replace")
             self._kept[form, packed] = page
         return self._kept[form, packed]
 

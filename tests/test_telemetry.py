@@ -1,18 +1,18 @@
-"""What the sidecar says of itself reads as prometheus_client would write it now, whatever was kept from before."""
+"""What the sidecar says of itself reads on /metrics as prometheus_client would write it, whatever was kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from vllm_vigil.clock import CrankedClock
-from vllm_vigil.exposition.own import Format, Own
-from vllm_vigil.model import Outcome, Reading
+from vllm_vigil.exposition.metrics import Format, Metrics
+from vllm_vigil.model import Outcome, Reading, Snapshot
+from vllm_vigil.series.catalogue import spec_of
 from vllm_vigil.telemetry import Telemetry
 
 
@@ -48,27 +48,19 @@ def test_both_formats_read_as_if_nothing_had_been_kept(
 ) -> None:
     """Page after page, byte by byte, with whatever facts were told between them."""
     telemetry = Telemetry(CrankedClock())
-    own = Own(telemetry.families)
+    metrics = Metrics(spec_of, telemetry.families)
     for steps in rounds:
         for which, name, number in steps:
             facts(telemetry, name, number)[which]()
-        assert generate_latest(telemetry.registry) == own.write(Format.TEXT)
+        metrics.ticked(Snapshot())
+        assert generate_latest(telemetry.registry) == metrics.answer(Snapshot(), "", "").body
         openmetrics: bytes = generate_openmetrics(telemetry.registry)  # type: ignore[no-untyped-call]
-        assert openmetrics == own.write(Format.OPENMETRICS)
+        assert openmetrics == metrics.answer(Snapshot(), Format.OPENMETRICS.value, "").body
 
 
-def test_only_what_has_changed_is_rendered_again(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_not_changed_is_the_same_series(telemetry: Telemetry) -> None:
     """A counter that moves costs the rendering of one family."""
-    own = Own(telemetry.families)
-    own.write(Format.TEXT)
-    rendered: list[str] = []
-
-    def listed(family: object) -> bytes:
-        rendered.append(str(family))
-        return b""
-
-    monkeypatch.setattr("vllm_vigil.exposition.own.generate_latest", listed)
+    before = [family.series() for family in telemetry.families]
     telemetry.event_seen("engine_dead")
-    own.write(Format.TEXT)
-    own.write(Format.TEXT)
-    assert ["counter:vigil_log_events"] == rendered
+    after = [family.series() for family in telemetry.families]
+    assert ["vigil_log_events_total"] == [new.name for old, new in zip(before, after, strict=True) if old is not new]
