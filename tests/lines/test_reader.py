@@ -14,6 +14,7 @@ from standins.logs import Logs, descriptors_of, lines_of
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.retired import QUIET_SECONDS
+from vllm_vigil.lines.roll import Followed
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.split import LINE_LIMIT_BYTES
 from vllm_vigil.model import Record
@@ -535,6 +536,15 @@ def test_a_glob_follows_what_appears_and_passes_over_what_was_rotated(tmp_path: 
     assert [] == logs.texts()
     logs.restart()
     assert [] == logs.texts()
+
+
+def test_a_glob_that_leads_nowhere_is_among_what_is_followed(tmp_path: Path, clock: CrankedClock) -> None:
+    """As one that cannot be read, until it finds a file: a typing error in a path is to be seen on the page."""
+    logs = Logs(tmp_path, clock, "*.log")
+    nowhere = Followed(f"{tmp_path}/*.log", "llama", readable=False, lag_bytes=0)
+    assert (nowhere,) == logs.reader.read(1 << 20).followed
+    logs.path.touch()
+    assert (Followed(str(logs.path), "llama", readable=True, lag_bytes=0),) == logs.reader.read(1 << 20).followed
 
 
 def test_of_a_file_and_a_link_to_it_the_file_is_followed(tmp_path: Path, clock: CrankedClock) -> None:

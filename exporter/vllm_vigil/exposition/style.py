@@ -49,6 +49,7 @@ thead{display:none}
 tr{display:block;padding:.5rem 0;border-top:1px solid var(--line)}
 tbody tr:first-child{border-top:0}
 td,td.n{display:flex;gap:1rem;padding:.15rem .9rem;border:0;text-align:left;white-space:normal}
+td:first-child{overflow-wrap:anywhere}
 td::before{content:attr(data-label);flex:0 0 6.5rem;color:var(--soft);font-size:.85rem;line-height:1.75}
 }
 """.strip()

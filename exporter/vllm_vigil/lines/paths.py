@@ -13,6 +13,7 @@ from loguru import logger
 
 from vllm_vigil.lines.docker import Containers
 from vllm_vigil.lines.report import Report
+from vllm_vigil.lines.roll import Followed
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.lines.siblings import rotated
 from vllm_vigil.telemetry import Telemetry
@@ -37,6 +38,12 @@ class Paths:
     def none(self) -> bool:
         """Whether there is nothing to look for."""
         return not any(self._logs.values())
+
+    @property
+    def empty(self) -> tuple[Followed, ...]:
+        """The globs and containers that led nowhere at the last look."""
+        empty = [(server, log.name) for server, log in self._each() if log.name in self._empty]
+        return tuple(Followed(name, server, readable=False, lag_bytes=0) for server, name in empty)
 
     def found(self) -> dict[str, tuple[str, LogSettings]]:
         """Name -> the server, and the configured log that led to it. The first server that names one has it."""

@@ -113,7 +113,8 @@ class Reader:
             self._note(follower)
         more = any(follower.waiting for follower in waiting)
         pipes = tuple(pipe for follower in due for pipe in follower.pipes)
-        return Batch(tuple(lines), more, self._roll.followed, self._roll.listened, pipes, grown)
+        followed = (*self._roll.followed, *self._paths.empty)
+        return Batch(tuple(lines), more, followed, self._roll.listened, pipes, grown)
 
     def positions(self, held: Iterable[Place] = ()) -> dict[str, str]:
         """Bodies to store, of the paths whose position changed since the last call: up to the last line given.
