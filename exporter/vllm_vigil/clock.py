@@ -131,15 +131,19 @@ class Waker:
 
     async def wait(self, seconds: float) -> bool:
         """Return when woken, or after so many seconds; tell whether it was woken."""
+        if not self._woken:
+            await self._rest(seconds)
+        self._event.clear()
+        woken, self._woken = self._woken, False
+        return woken
+
+    async def _rest(self, seconds: float) -> None:
         timed = asyncio.ensure_future(self._clock.sleep(seconds))
         timed.add_done_callback(self._time_is_up)
         try:
             await self._event.wait()
         finally:
             timed.cancel()
-        self._event.clear()
-        woken, self._woken = self._woken, False
-        return woken
 
     def _time_is_up(self, timed: asyncio.Future[None]) -> None:
         if not timed.cancelled():

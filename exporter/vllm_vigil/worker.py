@@ -42,6 +42,10 @@ class Worker:
         Raises `WorkerBusy` if an earlier call still holds the thread and `TimeoutError` when the time is up; the call
         itself goes on then, and its result is thrown away.
         """
+        return await asyncio.wait_for(self.begin(call), timeout_seconds)
+
+    def begin(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """The same for who waits as long as it takes, or does something else meanwhile. Raises `WorkerBusy`."""
         if self._busy:
             raise WorkerBusy(f"{self.name}: an earlier call has not come back yet")
         self._start()
@@ -49,7 +53,7 @@ class Worker:
         future: asyncio.Future[T] = loop.create_future()
         self._busy = True
         self._jobs.put((call, loop, partial(self._deliver, future)))
-        return await asyncio.wait_for(future, timeout_seconds)
+        return future
 
     def _start(self) -> None:
         if self._thread is None:

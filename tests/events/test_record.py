@@ -151,6 +151,7 @@ def test_lines_are_counted_by_level(clock: CrankedClock, telemetry: Telemetry) -
     joiner = Joiner(telemetry, clock)
     for line in (*prefixed("Worker", *TRACE), b"raw", b"INFO:     x"):
         joiner.feed(Line("f", line))
+    joiner.flush()
     count = {
         level: telemetry.registry.get_sample_value("vigil_log_lines_total", {"file": "f", "level": level})
         for level in ("ERROR", "INFO", "none")

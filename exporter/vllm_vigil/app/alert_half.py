@@ -8,7 +8,6 @@ committed is read again, and gives the same key.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -161,8 +160,7 @@ class AlertHalf:
         if self._reading is not None:
             self._rhythm.wake()  # what was told meanwhile is not in it
         else:
-            read = partial(self._parts.reader.read, READ_BYTES, news)
-            self._reading = asyncio.ensure_future(self._disk.run(read, math.inf))
+            self._reading = self._disk.begin(partial(self._parts.reader.read, READ_BYTES, news))
         done, _ = await asyncio.wait({self._reading}, timeout=DISK_SECONDS)
         if not done:
             self._tell_stuck(stuck=True)
@@ -203,7 +201,7 @@ class AlertHalf:
         """Commit what is known, with the positions up to the first line that is not dealt with."""
         if self._saving is None:
             held = self._parts.joiner.held()
-            self._saving = asyncio.ensure_future(self._disk.run(lambda: self._parts.reader.positions(held), math.inf))
+            self._saving = self._disk.begin(lambda: self._parts.reader.positions(held))
         positions = await asyncio.shield(self._saving)
         self._saving = None
         if positions or not self._ledger.empty:

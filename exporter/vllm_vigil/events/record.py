@@ -65,7 +65,7 @@ class Joiner:
         self._clock = clock
         self._zone = zone
         self._gate = gate
-        self._passed: Counter[tuple[str, str]] = Counter()  # file, level -> lines that were not read
+        self._count: Counter[tuple[str, str]] = Counter()  # file, level -> lines since they were last told of
         self._said_at: dict[str, float] = {}  # file -> the last time that a line of it said
         self._behind: defaultdict[str, Behind] = defaultdict(Behind)  # file -> what was left out of it
         self._pending: dict[Key, Pending] = {}  # in the order in which they began
@@ -84,7 +84,7 @@ class Joiner:
     def _take(self, line: Line, *, matters: bool = True) -> list[Record]:
         """Read one line; one that was left out may end a record, and begins none that could go on."""
         part = read(line.data, self._clock.wall(), self._zone)
-        self._telemetry.lines_read(line.file, part.level)
+        self._count[line.file, part.level] += 1
         if part.at is not None:
             self._said_at[line.file] = part.at
             self._behind[line.file].forget_times()
@@ -101,10 +101,13 @@ class Joiner:
         return [*done, *self._begin(key, line, part, soft=soft, begins=begins)]
 
     def flush(self, older_than_seconds: float = 0.0) -> list[Record]:
-        """The records to which nothing was added for so long; at the end of a replay all of them."""
-        for (file, level), count in self._passed.items():
+        """The records to which nothing was added for so long; at the end of a replay all of them.
+
+        To be called after every batch: only here it tells of the lines that it has counted.
+        """
+        for (file, level), count in self._count.items():
             self._telemetry.lines_read(file, level, count)
-        self._passed.clear()
+        self._count.clear()
         for file in self._behind:
             self.said_at(file)
         self._behind.clear()
@@ -124,7 +127,7 @@ class Joiner:
         if self._gate is None or line.soft or self._busy(line.file) or not self._gate.passes(line.data):
             return False
         self._reach(line.file, line.generation, line.end)
-        self._passed[line.file, "INFO"] += 1
+        self._count[line.file, "INFO"] += 1
         self._behind[line.file].leave_line(line.data)
         return True
 
@@ -147,7 +150,8 @@ class Joiner:
                 continue
             self._leave_out(stretch, left, line.start())
             left = line.end()
-            done += self._take(line_of(stretch, line.start(), left), matters=False)
+            read_after_all = line_of(stretch, line.start(), left)
+            done += [] if self._known(read_after_all) else self._take(read_after_all, matters=False)
             harmless.clear()
         self._leave_out(stretch, left, stretch.end)
         return done
@@ -173,9 +177,9 @@ class Joiner:
         file, lines = stretch.file, len(BytesIO(stretch.block[start:end]).readlines())  # faster than `count`
         for level, places in stretch.levels.items():
             count = bisect_left(places, end) - bisect_left(places, start)
-            self._passed[file, level] += count
+            self._count[file, level] += count
             lines -= count
-        self._passed[file, "INFO"] += lines
+        self._count[file, "INFO"] += lines
         self._reach(file, stretch.generation, stretch.at + end)
         self._behind[file].leave(stretch, start, end)
 

@@ -153,7 +153,9 @@ def _triage(rule: Rule, fields: dict[str, str], text: str, around: Surroundings)
     """The cause as a label, and the line; whoever has written a remedy of his own wants that one."""
     found = triage(rule.id, fields, text, around)
     own = rule.id in RULES and rule.remedy != RULES[rule.id].remedy
-    return {"cause": found.cause} if found.cause else {}, "" if own else mask(found.fix, MAX_FIX_CHARACTERS)
+    return {"cause": found.cause} if found.cause else {}, "" if own or not found.fix else mask(
+        found.fix, MAX_FIX_CHARACTERS
+    )
 
 
 def title(rule: Rule, known: Labels) -> str:

@@ -57,6 +57,7 @@ FIRST_CHANGE = cast("Mask", CHANGES | InotifyConstants.IN_ONESHOT)
 TELLS = CHANGES | InotifyConstants.IN_Q_OVERFLOW
 EVENT = struct.Struct("iIII")
 """The kernel's `inotify_event`: watch, mask, cookie, and the length of the name that follows, here always 0."""
+MOST_BYTES = 4096 * EVENT.size  # taken at once
 STOP_SECONDS = 2.0
 
 LIMITS = {
@@ -170,8 +171,9 @@ class Writes:
     def _hear(self) -> None:
         """Take all that the kernel tells: a write, the end of a watch, or that it had no room for more."""
         with contextlib.suppress(BlockingIOError):
-            while True:
-                self._take(os.read(self._inotify, 4096 * EVENT.size))
+            while len(told := os.read(self._inotify, MOST_BYTES)) == MOST_BYTES:
+                self._take(told)
+            self._take(told)
 
     def _take(self, told: bytes) -> None:
         events = [(watch, mask) for watch, mask, _, _ in EVENT.iter_unpack(told)]
