@@ -6,5 +6,6 @@ questions    what is asked, a row each
 figures      the answers, put together per server
 spells       when an incident was open -> how often, how long
 advice       figures -> what to change
-markdown, html, chart    figures -> the document
+document     figures -> titles, sentences, tables and charts
+markdown, html, chart, text    the document -> what is read
 """
