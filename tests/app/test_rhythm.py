@@ -8,7 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from vllm_vigil.app.rhythm import DEAF_SECONDS, PACE_SECONDS, QUICK_SECONDS, SLOW_SECONDS, SPARE_READS, Rhythm
+from vllm_vigil.app.rhythm import (
+    DEAF_SECONDS,
+    NAMED_SECONDS,
+    PACE_SECONDS,
+    QUICK_SECONDS,
+    SLOW_SECONDS,
+    SPARE_READS,
+    Rhythm,
+)
 from vllm_vigil.clock import CrankedClock, settle
 from vllm_vigil.lines.news import Key, News
 from vllm_vigil.lines.reader import Batch
@@ -161,3 +169,26 @@ def test_a_pipe_that_has_something_ends_the_rest(clock: CrankedClock) -> None:
     asyncio.run(scene())
     os.close(source)
     os.close(sink)
+
+
+def test_names_that_come_and_go_all_the_time_are_looked_for_at_bounded_times(clock: CrankedClock) -> None:
+    """The first is seen to at once; what comes within the next half second, of 500 logs, together after it."""
+    followed = tuple(Followed(f"{number}.log", "llama", readable=True, lag_bytes=0) for number in range(500))
+    batch = Batch((), more=False, followed=followed)
+
+    async def scene() -> None:
+        async with at_work(clock) as rhythm:
+            rhythm.listen(batch)
+            await clock.crank(500 * NAMED_SECONDS)
+            rhythm.wake()
+            await rhythm.rest(batch, soon=False)
+            assert rhythm.listen(batch).everything
+            rhythm.wake()
+            await rhythm.rest(batch, soon=False)
+            assert not rhythm.listen(batch).everything
+            for _ in range(1000):
+                rhythm.wake()
+            await rests(rhythm, clock, batch, 500 * NAMED_SECONDS)
+            assert rhythm.listen(batch).everything
+
+    asyncio.run(scene())

@@ -24,7 +24,7 @@ from vllm_vigil.lines.wake import Writes
 
 NOTHING = News(everything=False)
 NAMES = "RDSO"
-"""Actions that change what a directory holds: watchdog tells of those."""
+"""Actions that change what a directory holds: the kernel tells of those by name."""
 
 
 def pass_time(clock: CrankedClock, seconds: float) -> None:
@@ -161,7 +161,7 @@ class Listening(Reader):
 
 
 class ListeningWorld(World):
-    """The same random life; what happens to names, watchdog tells, and what may not be opened is tried again."""
+    """The same random life; what happens to names is told, too, and what may not be opened is tried again."""
 
     def __init__(self, directory: Path, writes: Writes) -> None:
         super().__init__(directory)
@@ -215,7 +215,7 @@ def ears() -> Iterator[Writes]:
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(ACTIONS), min_size=5, max_size=40).map("".join))
 @example("ACWAZA")
-def test_whatever_happens_to_a_log_is_told_by_the_kernel_or_by_watchdog(actions: str) -> None:
+def test_whatever_happens_to_a_log_is_told_by_the_kernel(actions: str) -> None:
     """The same life as in the other model, read where the news lead: no line waits for a look at everything."""
     with as_nobody() as directory, ears() as writes, contextlib.closing(ListeningWorld(directory, writes)) as world:
         world.run(actions)

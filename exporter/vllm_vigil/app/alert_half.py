@@ -120,7 +120,7 @@ class AlertHalf:
         if self._ledger.tick(changes, ended, wishes):
             self._parts.outbox.repeat(self.open())
         else:
-            self._rhythm.wake()
+            self._rhythm.hurry()
         if now - self._housekept > HOUSEKEEPING_SECONDS:
             self._housekept = now
             with self._parts.store.transaction():

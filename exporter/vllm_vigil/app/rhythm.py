@@ -23,6 +23,8 @@ QUICK_SECONDS = 0.2
 SLOW_SECONDS = 1.0
 SWEEP_SECONDS = 0.01
 """For each followed path: so long after the last one everything is looked at, if that is more than `SLOW_SECONDS`."""
+NAMED_SECONDS = 0.001
+"""The same when names come and go, if that is more than `PACE_SECONDS`: as often as they may, it is a bounded cost."""
 DEAF_SECONDS = 600.0
 """For so long after a file grew and nothing was told, nothing is thought to be told of any file of its device."""
 
@@ -37,8 +39,8 @@ class Rhythm:
         self._pipes = Pipes(self._waker.wake)
         self._unheard: frozenset[Key] = frozenset()
         self._deaf_until: dict[int, float] = {}  # device -> when it is believed again
-        self._everything = True
-        self._swept_at = 0.0
+        self._everything = False  # something has happened to a name
+        self._swept_at = -math.inf
         self._paced_until = -math.inf  # the reads that were made last use up the time until then
 
     def start(self) -> None:
@@ -51,8 +53,13 @@ class Rhythm:
         self._writes.stop()
 
     def wake(self) -> None:
-        """Something has happened to a name: end the current or the next rest, and look at everything."""
+        """Something has happened to a name: look at everything, now or when the last such look is long enough ago."""
+        if not self._everything:
+            self.hurry()
         self._everything = True
+
+    def hurry(self) -> None:
+        """End the current or the next rest."""
         self._waker.wake()
 
     def listen(self, batch: Batch) -> News:
@@ -62,22 +69,28 @@ class Rhythm:
         self._deaf_until |= {device: now + DEAF_SECONDS for device, _ in heard.untold}
         deaf = {device for device, until in self._deaf_until.items() if now < until}
         self._unheard = heard.unheard | ({key for key in batch.files if key[0] in deaf} if deaf else set())
-        if now - self._swept_at >= max(SLOW_SECONDS, SWEEP_SECONDS * len(batch.followed)):
-            self._everything = True
-        everything, self._everything = self._everything, False
-        self._swept_at = now if everything else self._swept_at
+        everything = now >= self._sweep_at(batch)
+        if everything:
+            self._everything, self._swept_at = False, now
         return News(everything, heard.stirred | self._unheard)
 
     async def rest(self, batch: Batch, *, soon: bool) -> None:
         """Return when it is time to read again after a batch; `soon` that something is waited for in it."""
         if (batch.lines or batch.grown) and (pause := self._pause_seconds()) > 0:
             await self._clock.sleep(pause)
-        quick = soon or self._unheard
+        seconds = QUICK_SECONDS if soon or self._unheard else SLOW_SECONDS
+        if self._everything:
+            seconds = min(seconds, self._sweep_at(batch) - self._clock.monotonic())
         self._pipes.listen(batch.pipes)
         try:
-            await self._waker.wait(QUICK_SECONDS if quick else SLOW_SECONDS)
+            await self._waker.wait(seconds)
         finally:
             self._pipes.mute()
+
+    def _sweep_at(self, batch: Batch) -> float:
+        """When everything is to be looked at next, as things stand."""
+        least, each = (PACE_SECONDS, NAMED_SECONDS) if self._everything else (SLOW_SECONDS, SWEEP_SECONDS)
+        return self._swept_at + max(least, each * len(batch.followed))
 
     def _pause_seconds(self) -> float:
         """For how long nothing is to be read after a read that found something."""

@@ -3,11 +3,12 @@
 Promise: it only wakes. Without inotify (limits, network file systems) the timer finds the same a little later, so
 every trouble here is one warning.
 
-Two ways, because a modify event for each of 10,000 writes a second costs half a core in watchdog's thread. `Watch` has
-watchdog report what happens to names, modify events left out of its mask. `Writes` asks the kernel itself, for one
-event: the first write to a file that was quiet (or its renaming, or its deletion) is told and ends the watch, and
-whoever reads the file asks again when it is done. A busy file costs one event a read, however many lines come between
-two; a quiet one costs nothing, so it need not be looked at.
+The kernel is asked through watchdog's bindings and without its threads, which take half a core for 10,000 writes a
+second, and a tenth for a thousand files that come and go. `Watch` hears of names in the directories of the logs, and
+wakes for those that a path or glob may mean: what else happens in a busy directory costs a comparison. `Writes` has the
+kernel tell of one event: the first write to a file that was quiet (or its renaming, or its deletion) is told and ends
+the watch, and whoever reads the file asks again when it is done. A busy file costs one event a read, however many lines
+come between two; a quiet one costs nothing, so it need not be looked at.
 """
 
 from __future__ import annotations
@@ -15,27 +16,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fnmatch
 import glob
 import os
+import re
 import struct
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from ctypes import get_errno
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from loguru import logger
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init, inotify_rm_watch
 
 from vllm_vigil.lines.news import Key
@@ -43,22 +34,21 @@ from vllm_vigil.lines.news import Key
 if TYPE_CHECKING:  # names of its own types, which it has since 7
     from watchdog.observers.inotify_c import Mask, WatchDescriptor
 
-EVENTS: list[type[FileSystemEvent]] = [
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileDeletedEvent,
-    DirCreatedEvent,
-    DirMovedEvent,
-    DirDeletedEvent,
-]
+NAMES = cast(
+    "Mask",
+    InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_DELETE
+    | InotifyConstants.IN_MOVED_FROM
+    | InotifyConstants.IN_MOVED_TO,
+)
 CHANGES = InotifyConstants.IN_MODIFY | InotifyConstants.IN_MOVE_SELF | InotifyConstants.IN_ATTRIB
 """Written to or truncated; renamed; its number of links changed, or its permissions."""
 FIRST_CHANGE = cast("Mask", CHANGES | InotifyConstants.IN_ONESHOT)
 TELLS = CHANGES | InotifyConstants.IN_Q_OVERFLOW
 EVENT = struct.Struct("iIII")
-"""The kernel's `inotify_event`: watch, mask, cookie, and the length of the name that follows, here always 0."""
+"""The kernel's `inotify_event`: watch, mask, cookie, and the length of the name that follows, 0 for a file."""
 MOST_BYTES = 4096 * EVENT.size  # taken at once
-STOP_SECONDS = 2.0
+PAUSE_SECONDS = 0.02
 
 LIMITS = {
     errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files",
@@ -66,46 +56,62 @@ LIMITS = {
 }
 
 
-class _Call(FileSystemEventHandler):
-    """What watchdog's thread runs for each event: hands one call to the loop, and nothing that could raise."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
-        self._loop = loop
-        self._wake = wake
-
-    def dispatch(self, event: FileSystemEvent) -> None:  # noqa: ARG002  # which file it was, the next look sees
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we are stopping
-            self._loop.call_soon_threadsafe(self._wake)
-
-
 class Watch:
-    """Watches the directories of some paths and globs, and calls `wake` on the loop's thread."""
+    """Calls `wake` on the loop's thread when a name comes or goes that one of some paths and globs may mean."""
 
     def __init__(self, paths: Iterable[str], wake: Callable[[], None]) -> None:
         self._paths = tuple(paths)
         self._wake = wake
-        self._observer: BaseObserver | None = None
+        self._means = meaning(self._paths)
+        self._inotify = -1
+        self._directories: dict[int, str] = {}  # by the kernel's number for the watch
+        self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin, on the running loop. A directory that is missing now is left to the timer."""
-        call = _Call(asyncio.get_running_loop(), self._wake)
         directories = sorted({directory for path in self._paths for directory in _directories(path)})
         if not directories:
             return
-        try:
-            self._observer = Observer()
-            self._observer.start()
-            for directory in directories:
-                self._observer.schedule(call, directory, recursive=False, event_filter=EVENTS)
-        except OSError as error:
-            _tell("new and rotated logs", error)
+        self._inotify = _inotify()
+        if self._inotify < 0:
+            _tell("new and rotated logs")
+            return
+        for directory in directories:
+            watch = inotify_add_watch(self._inotify, os.fsencode(directory), NAMES)
+            if watch < 0:
+                _tell("new and rotated logs")
+                break
+            self._directories[watch] = directory
+        self._listen()
 
     def stop(self) -> None:
-        """End it, and give its threads a moment to go."""
-        observer, self._observer = self._observer, None
-        if observer is not None and observer.is_alive():
-            observer.stop()
-            observer.join(STOP_SECONDS)
+        """End it."""
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._inotify >= 0:
+            asyncio.get_running_loop().remove_reader(self._inotify)
+            os.close(self._inotify)
+        self._inotify, self._pause = -1, None
+
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_reader(self._inotify, self._hear)
+
+    def _hear(self) -> None:
+        """Take what the kernel tells, then nothing for a while: names that come by the thousand are read together."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._inotify)
+        self._pause = loop.call_later(PAUSE_SECONDS, self._listen)
+        if any(self._matters(*each) for each in _named(os.read(self._inotify, MOST_BYTES))):
+            self._wake()
+
+    def _matters(self, watch: int, mask: int, name: bytes) -> bool:
+        path = os.path.join(self._directories.get(watch, ""), os.fsdecode(name))  # noqa: PTH118  # a text, as in a glob
+        return bool(mask & InotifyConstants.IN_Q_OVERFLOW or self._means.fullmatch(path))
+
+
+def meaning(paths: Iterable[str]) -> re.Pattern[str]:
+    """What matches every path that these paths and globs may mean."""
+    return re.compile("|".join(f"{re.escape(path)}|{fnmatch.translate(path)}" for path in paths))
 
 
 class Heard(NamedTuple):
@@ -132,12 +138,10 @@ class Writes:
 
     def start(self) -> None:
         """Begin, on the running loop."""
-        self._inotify = inotify_init()
+        self._inotify = _inotify()
         if self._inotify < 0:
             self._tell()
             return
-        os.set_inheritable(self._inotify, False)  # noqa: FBT003  # as it is declared
-        os.set_blocking(self._inotify, False)
         asyncio.get_running_loop().add_reader(self._inotify, self._hear)
 
     def listen(self, files: Mapping[Key, str], grown: Collection[Key] = frozenset()) -> Heard:
@@ -186,8 +190,7 @@ class Writes:
 
     def _tell(self) -> None:
         if not self._told:
-            code = get_errno()
-            _tell("written logs", OSError(code, os.strerror(code)))
+            _tell("written logs")
         self._told = True
 
 
@@ -215,12 +218,32 @@ class Pipes:
         self._wake()
 
 
-def _tell(what: str, error: OSError) -> None:
+def _inotify() -> int:
+    """What the kernel tells through, -1 if it gives none."""
+    descriptor = inotify_init()
+    if descriptor >= 0:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003  # as it is declared
+        os.set_blocking(descriptor, False)
+    return descriptor
+
+
+def _named(told: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Watch, mask and name of each event."""
+    at = 0
+    while at < len(told):
+        watch, mask, _, length = EVENT.unpack_from(told, at)
+        at += EVENT.size + length
+        yield watch, mask, told[at - length : at].rstrip(b"\0")
+
+
+def _tell(what: str) -> None:
+    """Say that the kernel has just refused."""
+    code = get_errno()
     logger.warning(
         "{} are noticed by the timer only, because the kernel gave no watch ({}): {}",
         what,
-        error.strerror,
-        LIMITS.get(error.errno or 0, "nothing else is affected"),
+        os.strerror(code),
+        LIMITS.get(code, "nothing else is affected"),
     )
 
 
