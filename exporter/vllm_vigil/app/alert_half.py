@@ -128,7 +128,7 @@ class AlertHalf:
         self._telemetry.state_writable(writable=self._parts.store.writable)
 
     def take(self, alerts: Iterable[Alert]) -> Taken:
-        """Take in what Alertmanager tells; it is on the disk when this returns."""
+        """Take in what Alertmanager tells; it outlives the process when this returns."""
         taken = self._parts.told.take(alerts, self._now())
         self._ledger.tell(taken.changes)
         for heard in taken.heard:

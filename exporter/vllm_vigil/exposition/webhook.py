@@ -42,7 +42,7 @@ class Inbox(Protocol):
         ...
 
     def take_alerts(self, document: object) -> Refusal | None:
-        """Keep what a document tells, on the disk when this returns; or say why not."""
+        """Keep what a document tells, before this returns; or say why not."""
         ...
 
 

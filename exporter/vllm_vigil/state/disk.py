@@ -1,8 +1,9 @@
 """One SQLite file -> statements and transactions that go on when the disk does not. The only importer of sqlite3.
 
-A full or read-only disk must not stop the watch, nor the pages that it makes. At the first write that fails, all that
-the file holds is copied into memory, the statements of the failed transaction are run again there, and work goes on;
-what is kept so does not survive the process. Every half minute the way back is tried: memory replaces the file.
+A slow, full or read-only disk must not stop the watch, nor the pages that it makes. What is committed outlives a kill
+at once, and a thread syncs it for power cuts (`flush`). At the first write or sync that fails, all that the file holds
+is copied into memory, the statements of the failed transaction are run again there, and work goes on; what is kept so
+does not survive the process. Every half minute the way back is tried: memory replaces the file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from loguru import logger
 
 from vllm_vigil.errors import StateUnusable
+from vllm_vigil.state.flush import Flush
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -32,6 +34,7 @@ class Disk:
         self._path = path
         self._schema = schema
         self._monotonic = monotonic
+        self._flush = Flush(path.with_name(f"{path.name}-wal"), self._checkpoint)
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._statements: list[tuple[str, Parameters]] | None = None  # of the transaction that is open
         self._next_try = 0.0
@@ -69,11 +72,16 @@ class Disk:
         self._prepare(self._connection)
         self._lost(why)
 
+    def flush_behind(self) -> None:
+        """From here on sync in a thread and not at the end: for a process that stays."""
+        self._flush.start()
+
     def close(self) -> None:
         """Give up the file, after a last try to write to it."""
         if not self.writable and self._owned:
             self._return()
-        self._connection.close()
+        if self._flush.close():
+            self._connection.close()  # which syncs, too; without it the file is as after a kill
 
     # --- work
 
@@ -89,7 +97,9 @@ class Disk:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything written inside is kept together, or none of it is; on the disk, while that can be written."""
+        """Everything written inside is kept together, or none of it is; in the file, while that can be written."""
+        if self.writable and (failure := self._flush.failure()):
+            self._to_memory(str(failure))
         if not self.writable and self._owned and self._monotonic() >= self._next_try:
             self._return()
         self._statements = []
@@ -116,6 +126,8 @@ class Disk:
         except sqlite3.OperationalError as error:
             self._flee(error)
             self._connection.execute("COMMIT")
+        if self.writable:
+            self._flush.soon()
 
     # --- there and back
 
@@ -125,15 +137,19 @@ class Disk:
             raise error
         with contextlib.suppress(sqlite3.OperationalError):
             self._connection.execute("ROLLBACK")
+        self._to_memory(str(error))
+        cursor = self._connection.execute("BEGIN")
+        for sql, parameters in self._statements or ():
+            cursor = self._connection.execute(sql, parameters)
+        return cursor
+
+    def _to_memory(self, why: str) -> None:
+        """Go on with a copy of what the file holds."""
         memory = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.backup(memory)
         self._connection.close()
         self._connection = memory
-        self._lost(str(error))
-        cursor = memory.execute("BEGIN")
-        for sql, parameters in self._statements or ():
-            cursor = memory.execute(sql, parameters)
-        return cursor
+        self._lost(why)
 
     def _lost(self, why: str) -> None:
         self.writable = False
@@ -169,7 +185,8 @@ class Disk:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA synchronous=NORMAL")  # consistent after a power cut; `flush` makes it durable
+            connection.execute("PRAGMA wal_autocheckpoint=0")
             self._prepare(connection)
         except BaseException:
             connection.close()
@@ -186,6 +203,14 @@ class Disk:
                 f"{self._path} was written by another version of vigil (schema {version}, this one reads "
                 f"{newest}): run that version, or move the file aside"
             )
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file, by a connection of its own. Raises OSError."""
+        try:
+            with contextlib.closing(sqlite3.connect(self._path)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.DatabaseError as error:
+            raise OSError(str(error)) from error
 
     def _move_aside(self, error: sqlite3.DatabaseError) -> None:
         aside = self._path.with_name(f"{self._path.name}.unreadable")

@@ -1,9 +1,10 @@
 """The one SQLite file: positions, memory, incidents, silences and the outbox (`rows`), changed together or not at all.
 
-Promise: what `transaction()` wrote is on the disk when it returns, or none of it is (WAL, `synchronous=FULL`). A
-second process on the same directory is refused by `flock`, which the kernel releases however the first one ends.
-A file that cannot be read is moved aside and a new one begun: a sidecar that does not start watches nothing. When the
-disk is full or read-only, state goes on in memory until it can be written again: see `disk`.
+Promise: what `transaction()` wrote outlives the process when it returns, however that ends, or none of it does. After a
+power cut all is as it was about a second before: positions with incidents, so that lines are read again. A second
+process on the same directory is refused by `flock`, which the kernel releases however the first one ends. A file that
+cannot be read is moved aside and a new one begun: a sidecar that does not start watches nothing. When the disk is full
+or read-only, state goes on in memory until it can be written again: see `disk`.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class Store:
             ) from error
         _hold(lock, directory)
         disk.open()
+        disk.flush_behind()
         return cls(disk, lock)
 
     @classmethod
@@ -117,7 +119,7 @@ class Store:
             os.close(self._lock)
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """Everything written inside becomes durable together, or none of it does."""
+        """Everything written inside is kept together, or none of it is."""
         return self._disk.transaction()
 
     # --- positions and memory: JSON texts of those who own them
