@@ -15,7 +15,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -30,6 +30,9 @@ LABEL_LIMIT = 200
 
 OPEN_LABELS_LIMIT = 64
 """Labels that a series with open labels carries at most. vLLM 0.33 has 40 in its cache configuration."""
+
+CLEANED_LIMIT = 8192
+"""Label sets that are remembered: 8 GPUs have 2,000."""
 
 OURS = ("llm_", "gpu_", "vigil_")
 """Beginnings of names that a page cannot give away under its own."""
@@ -89,7 +92,7 @@ def plan_of_ours(samples: Samples) -> Plan:
     for place, (name, pairs) in enumerate(samples.keys):
         if name not in SPECS:
             unclaimed += 1
-        elif places.setdefault(name, {}).setdefault(clean(pairs), place) != place:
+        elif places.setdefault(name, {}).setdefault(_cleaned(pairs), place) != place:
             dropped["duplicate"] += 1
     columns = [
         Column(name, _picker([*found.values()]), tuple(found), ("",) * len(found), None, None, plain=True)
@@ -262,6 +265,12 @@ def _open_names(given: Iterable[str], taken: int) -> list[str]:
 def clean(pairs: Iterable[tuple[str, str]]) -> Labels:
     """Labels whose text can be shown, sorted by name."""
     return tuple([(name, shown) for name, text in sorted(pairs) if (shown := _printable(text))])
+
+
+@lru_cache(maxsize=CLEANED_LIMIT)
+def _cleaned(pairs: Labels) -> Labels:
+    """Label sets of our own sources, which are the same ones when something has come or gone."""
+    return clean(pairs)
 
 
 def _printable(text: str) -> str:

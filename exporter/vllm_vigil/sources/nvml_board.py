@@ -22,7 +22,7 @@ from vllm_vigil.sources.nvml_activity import Activity
 from vllm_vigil.sources.nvml_columns import Column, Key, Sheet
 from vllm_vigil.sources.nvml_fields import Fields
 from vllm_vigil.sources.nvml_mig import MigDevices
-from vllm_vigil.sources.nvml_plan import Batch, Call, Turn, around, batches_of, calls_of
+from vllm_vigil.sources.nvml_plan import Batch, Call, Entry, Turn, around, batches_of, calls_of
 from vllm_vigil.sources.nvml_tiers import ENDED, NEVER, NOT_NOW
 
 LINK_COUNT_FIELD = 91
@@ -30,8 +30,8 @@ PROCESSES_SECONDS = 5.0
 ACTIVITY_NUMBER = 4
 """Its place among what is asked every 10 s: away from the calls and fields that cost as much (2 ms on an H100)."""
 
-SOON_SECONDS = 4
-"""Within how many seconds of the first sample of activity the second is taken."""
+SOON_SECONDS, SOON_GROUPS = 2, 4
+"""How long after the first sample of activity the second is taken, and over how many seconds from then, by GPU."""
 
 
 class Board:
@@ -80,7 +80,7 @@ class Board:
             is_first = self._activity.is_new
             self._take_activity(*self._activity.read(now))
             if is_first:  # it says nothing yet: the second comes soon, but not of all GPUs at once
-                self._activity_turn.due = now + self.index % SOON_SECONDS
+                self._activity_turn.due = now + SOON_SECONDS + self.index % SOON_GROUPS
             else:
                 self._activity_turn.took_place(now)
         if self._mig:
@@ -177,7 +177,7 @@ class Board:
         if not batch.entries:
             return
         if batch.fields is None:
-            batch.fields = Fields(self._nvml, self._handle, [wanted for wanted, _, _ in batch.entries])
+            batch.fields = self._fields(batch.entries)
         try:
             codes, answers = batch.fields.ask()
         except self._nvml.NVMLError as error:
@@ -190,6 +190,9 @@ class Board:
         if (codes, answers) != batch.answer:
             batch.answer = (codes, answers)
             self._take(batch, codes, answers)
+
+    def _fields(self, entries: Iterable[Entry]) -> Fields:
+        return Fields(self._nvml, self._handle, [wanted for wanted, _, _ in entries])
 
     def _take(self, batch: Batch, codes: tuple[int, ...], answers: tuple[float, ...]) -> None:
         """New numbers, or errors of some fields, which then are left out, and if they are for ever not asked again."""
@@ -205,7 +208,7 @@ class Board:
                 entries.append(entry)
         self._write(batch.column, good)
         if len(entries) < len(batch.entries):
-            batch.entries, batch.fields = tuple(entries), None
+            batch.entries, batch.fields = tuple(entries), self._fields(entries)
 
     def _take_activity(self, rows: tuple[GpuRow, ...], shares: tuple[float, ...]) -> None:
         if rows is not self._active_rows:
