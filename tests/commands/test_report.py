@@ -199,6 +199,7 @@ def test_a_month_without_data_says_so(prometheus: str, capsys: pytest.CaptureFix
         (["--month", "2026-13"], 2, "--month: '2026-13' is no month: write a year and a month, such as 2026-10"),
         (["--month", "2999-01"], 2, "--month: 2999-01 has not begun yet"),
         (["--output", "report.pdf"], 2, "--output: report.pdf must end in .html or .md"),
+        (["--ca-file", "/none"], 2, "--ca-file: cannot use /none: no such file or directory"),
         (["--prometheus", "ftp://x"], 2, "--prometheus: 'ftp://x' is no address"),
         (["--prometheus", "http://user:hunter2@127.0.0.1:1"], 1, "http://127.0.0.1:1 does not answer"),
         (["--bearer-file", "missing"], 2, "--bearer-file: cannot read missing"),

@@ -96,6 +96,7 @@ def test_commas_in_a_channel_s_address_do_not_cut_it() -> None:
     ("text", "problem"),
     [
         ("vllm: [{url: 'http://a:1'}, {url: 'http://a:1'}]", "two servers are called 'a:1'"),
+        ("gpu: {machine: /none}", "gpu.machine: there is no file /none"),
         ("patterns: {p: {regex: x, rule: nosuch}}", "patterns.p.rule: there is no rule 'nosuch'"),
         ("patterns: {p: {regex: x, examples: [y]}}", r"patterns.p.examples\[0\]: is not matched"),
         ("notify: {channels: {s: {url: 'slack://x'}}}", "notify.channels.s.url: Apprise does not understand"),
@@ -176,6 +177,8 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
     with pytest.raises(ConfigError, match="has no home directory to keep state in: set state_dir, --state-dir"):
         state_directory(Config(), {})
+    log = Recipe(None, Given("flag --{}", log=["~/vllm.log"]), {}).load().config.vllm[0].logs[0]
+    assert str(Path.cwd() / "~/vllm.log") == log.path
 
 
 def test_logs_of_a_unit_a_container_and_standard_input_are_given_as_flags() -> None:

@@ -11,7 +11,8 @@ def check(recipe: Recipe) -> int:
     """Print it; a configuration that cannot be used raises `ConfigError`."""
     loaded = recipe.load()
     web_config(loaded.config)
+    kept_in = state_directory(loaded.config)
     print(f"# {loaded.path or 'no configuration file: defaults, environment and flags'}")
-    print(f"# state in {state_directory(loaded.config)}")
+    print(f"# state in {kept_in}")
     print(show(loaded), end="")
     return 0

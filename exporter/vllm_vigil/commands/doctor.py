@@ -12,6 +12,7 @@ from pathlib import Path
 from vllm_vigil.clock import RealClock
 from vllm_vigil.commands.remedies import remedy
 from vllm_vigil.config.load import Loaded, Recipe
+from vllm_vigil.lines.paths import nothing_at
 from vllm_vigil.model import Reading
 from vllm_vigil.redact import mask
 from vllm_vigil.series.blanks import blanks
@@ -48,7 +49,7 @@ def _about_logs(loaded: Loaded) -> Iterator[tuple[str, bool]]:
     for path in (log.path for server in loaded.config.vllm for log in server.logs if log.path):
         found = sorted(glob.glob(path))  # noqa: PTH207  # absolute globs
         if not found:
-            yield f"log {path}: TROUBLE: no such file yet; it is picked up when it appears", True
+            yield f"log {mask(path)}: TROUBLE: {_why_nothing(path)}", True
         for name in found[-NAMED_FILES:]:
             try:
                 with Path(name).open("rb") as file:
@@ -60,6 +61,13 @@ def _about_logs(loaded: Loaded) -> Iterator[tuple[str, bool]]:
             else:
                 age = format_duration(max(0, round(time.time() - facts.st_mtime)))
                 yield f"log {mask(name)}: good, {format_size(facts.st_size)}, last written {age} ago", False
+
+
+def _why_nothing(path: str) -> str:
+    why = nothing_at(path)
+    if isinstance(why, PermissionError):
+        return f"{why.filename} may not be looked into: let the sidecar's user read it"
+    return "no such file yet; it is picked up when it appears"
 
 
 async def _readings(loaded: Loaded) -> list[Reading]:

@@ -5,9 +5,11 @@ Every glob and container that leads nowhere is reported while it does, and every
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from loguru import logger
 
@@ -20,6 +22,14 @@ from vllm_vigil.telemetry import Telemetry
 
 Logs = Mapping[str, tuple[LogSettings, ...]]
 """The logs of each server, by its configured name."""
+
+
+def nothing_at(path: str) -> OSError:
+    """Why a glob leads nowhere: there is nothing, or the directory where it begins is closed to us."""
+    directory = next(each for each in Path(path).parents if each == each.parent or os.path.isdir(each))  # noqa: PTH112
+    if os.access(directory, os.R_OK | os.X_OK):
+        return FileNotFoundError(errno.ENOENT, "no such file", path)
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
 
 
 class Paths:
@@ -93,6 +103,6 @@ class Paths:
     def _told_empty(self, path: str, *, empty: bool) -> None:
         if empty:
             report = self._empty.setdefault(path, Report(path, self._telemetry))
-            report.trouble(FileNotFoundError(2, "no such file", path), expected=False)
+            report.trouble(nothing_at(path), expected=False)
         elif path in self._empty:
             self._empty.pop(path).over()

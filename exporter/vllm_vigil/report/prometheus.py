@@ -7,6 +7,7 @@ A span that has more points than a server gives at once (11,000) is asked for in
 from __future__ import annotations
 
 import math
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -32,16 +33,16 @@ class Prometheus:
     """One server."""
 
     def __init__(self, url: str, bearer: str = "", ca_file: str = "") -> None:
-        parts = httpx.URL(url) if url.startswith(("http://", "https://")) else None
-        if parts is None or not parts.host:
-            raise UsageError(f"--prometheus: {mask(url)!r} is no address: write one such as http://127.0.0.1:9090")
-        self._name = str(parts.copy_with(username=None, password=None))
-        self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
-            timeout=TIMEOUT_SECONDS,
-            verify=ca_file or True,
-        )
+        self._name = _without_password(url)
+        try:
+            self._client = httpx.Client(
+                base_url=url.rstrip("/") + "/",
+                headers={"Authorization": f"Bearer {bearer}"} if bearer else {},
+                timeout=TIMEOUT_SECONDS,
+                verify=ssl.create_default_context(cafile=ca_file) if ca_file else True,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(f"--ca-file: cannot use {ca_file}: {words(error)}") from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -80,6 +81,16 @@ class Prometheus:
             raise PrometheusUnusable(f"{self._name} cannot answer {question!r}: {said}")
         result: list[dict[str, Any]] = body["data"]["result"]
         return result
+
+
+def _without_password(url: str) -> str:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:  # a port that is none
+        parts = httpx.URL()
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise UsageError(f"--prometheus: {mask(url)!r} is no address: write one such as http://127.0.0.1:9090")
+    return str(parts.copy_with(username=None, password=None))
 
 
 def _labels(metric: dict[str, str]) -> Labels:

@@ -54,6 +54,8 @@ class GpuSettings:
     def problems(self) -> Iterator[tuple[str, str]]:
         """What cannot be used, as (field, message)."""
         yield from problems_of(self)
+        if self.machine is not None and not self.machine.is_file():
+            yield "machine", f"there is no file {self.machine}"
 
 
 @dataclass(frozen=True, slots=True)
