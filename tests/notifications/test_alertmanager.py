@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from loguru import logger
 
 from standins.alertmanager import Alertmanager
 from standins.program import free_port, until
+from standins.scripted import Scripted
 from vllm_vigil.clock import CrankedClock, settle
 from vllm_vigil.notifications.alertmanager import LEFT_OUT_SECONDS, Member
 from vllm_vigil.notifications.push_settings import PushSettings, member_of
@@ -26,28 +26,13 @@ from vllm_vigil.units import Seconds, Secret
 Answer = int | Callable[["_Handler"], None]
 
 
-class Listening:
+class Listening(Scripted):
     """A server that answers as it is told; `requests` holds path, headers and alerts of each."""
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.requests: list[tuple[str, dict[str, str], list[Any]]] = []
         self.answer: Answer = 200
-        self.release = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self.server.daemon_threads = True
-        self.server.scene = self  # type: ignore[attr-defined]  # the handler finds it there
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more."""
-        self.release.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from standins.scripted import Scripted
 
 CANARY = "c4n4ryXq7"
 """In every address, for tests that look where it went."""
 
 
-class Switch:
+class Switch(Scripted):
     """The far end; `script` holds the statuses it answers with, the last for ever, 0 for no answer at all."""
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.asked: list[tuple[str, str]] = []
         self.script = [200]
-        self.release = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self.server.daemon_threads = True
-        self.server.scene = self  # type: ignore[attr-defined]  # the handler finds it there
-        self.url = f"http://127.0.0.1:{self.server.server_port}/ping/{CANARY}"
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more."""
-        self.release.set()
-        self.server.shutdown()
-        self.server.server_close()
+        self.url += f"/ping/{CANARY}"
 
 
 class _Handler(BaseHTTPRequestHandler):
