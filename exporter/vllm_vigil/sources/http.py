@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -86,6 +87,7 @@ class Client:
         self._url = urlsplit(endpoint.url)
         self._tls = trust(endpoint)
         self._headers = endpoint.to_send() | {"accept": accept}
+        self._next_address_seconds = None if _is_address(self._url.hostname) else SECOND_ADDRESS_SECONDS
         self._kept: list[_Line] = []
 
     async def get(self, path: str, max_bytes: int, seconds: float) -> Answer:
@@ -129,7 +131,7 @@ class Client:
             self._url.hostname,
             self._url.port or (443 if self._tls else 80),
             ssl=self._tls,
-            happy_eyeballs_delay=SECOND_ADDRESS_SECONDS,
+            happy_eyeballs_delay=self._next_address_seconds,
         )
         return _Line(reader, writer, h11.Connection(h11.CLIENT))
 
@@ -138,6 +140,13 @@ class Client:
         for line in self._kept:
             line.writer.transport.abort()
         self._kept.clear()
+
+
+def _is_address(host: str | None) -> bool:
+    """Whether it is an address and no name: one, that is, and no race between several to be held."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host or ""))
+    return False
 
 
 def _header(head: h11.Response, wanted: bytes) -> str:
