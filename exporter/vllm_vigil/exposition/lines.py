@@ -97,7 +97,8 @@ class Lines:
             called, beginnings = before.called, before.beginnings
         else:
             beginnings = [f"{series.name}{suffix}{_braced(pairs)} " for pairs, suffix in zip(*called, strict=True)]
-        lines = [f"{beginning}{number(value)}\n" for beginning, value in zip(beginnings, points.values, strict=True)]
+        numbers = map(number, points.values)
+        lines = [f"{beginning}{text}\n" for beginning, text in zip(beginnings, numbers, strict=True)]
         same = before is not None and before.series.family == series.family
         head = before.head if before and same else _head(series.name, series.family or self._spec_of(series.name))
         return _Written(series, head, called, beginnings, "".join(lines))

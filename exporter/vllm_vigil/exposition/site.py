@@ -14,6 +14,7 @@ import contextlib
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -205,6 +206,7 @@ async def read_body(request: Request, receive: Receive, limit_bytes: int) -> byt
     return bytes(body) if whole else plain(408, "the body did not come in time", CLOSE)
 
 
+@lru_cache(maxsize=64)  # whoever asks, asks again under the same name
 def is_ours(host: str) -> bool:
     """Whether a Host header can only mean this machine: none, an IP address, localhost, or a name without a dot.
 

@@ -138,7 +138,8 @@ class Junction:
         for snapshot in snapshots:
             for name, series in snapshot.series.items():
                 parts.setdefault(name, []).append(series)
-        self._met = {name: self._meet(name, parts[name]) for name in sorted(parts, key=_place)}
+        order = self._met if parts.keys() == self._met.keys() else sorted(parts, key=_place)
+        self._met = {name: self._meet(name, parts[name]) for name in order}
         return Snapshot({name: series for name, (_, series) in self._met.items()})
 
     def _meet(self, name: str, parts: list[Series]) -> tuple[list[Series], Series]:
