@@ -68,16 +68,12 @@ class Vllm:
             client = self._client = self._client or Client(self._settings, ACCEPT)
         except OSError as cause:  # ssl.SSLError is one
             return Samples(), f"cannot use ca_file {self._settings.ca_file}: {words(cause)}", {"health": "unreachable"}
-        page, health, told = await asyncio.gather(
-            self._page(client),
-            self._health(client),
-            asyncio.gather(*(self._ask_once(client, fact) for fact in ASKED_ONCE)),
-        )
+        page, health, told = await asyncio.gather(self._page(client), self._health(client), self._untold(client))
         samples = Samples()
         error = page.error
         if error is None:
             samples, error = await self._parse(page.body)
-        self._told = dict.fromkeys(ASKED_ONCE) if error else dict(zip(ASKED_ONCE, told, strict=True))
+        self._told = dict.fromkeys(ASKED_ONCE) if error else self._told | told
         return samples, error, {"health": health, **{fact: text for fact, text in self._told.items() if text}}
 
     # --- the questions
@@ -99,11 +95,14 @@ class Vllm:
         answer = await self._get(client, "/health", SMALL_ANSWER)
         return str(answer.status) if answer.status else "unreachable"
 
+    async def _untold(self, client: Client) -> dict[str, str | None]:
+        """What the server tells of itself and has not told yet."""
+        untold = [fact for fact, text in self._told.items() if text is None]
+        texts = await asyncio.gather(*(self._ask_once(client, fact) for fact in untold))
+        return dict(zip(untold, texts, strict=True))
+
     async def _ask_once(self, client: Client, fact: str) -> str | None:
         """None: no answer, ask again. "": the server does not tell."""
-        known = self._told[fact]
-        if known is not None:
-            return known
         path, found_in = ASKED_ONCE[fact]
         answer = await self._get(client, path, SMALL_ANSWER)
         if answer.error is not None:
