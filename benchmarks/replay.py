@@ -23,7 +23,7 @@ from typing import NamedTuple
 from benchmarks.figure import Figure
 from benchmarks.logs import TEXTS, lines, mtail_program, version
 
-SIZE_BYTES = 200_000_000
+SIZE_BYTES = 1_000_000_000
 ROUNDS = 3
 FEW, MANY = 20_000, 200  # lines for one traceback
 WITHOUT_HYPERSCAN = "import sys; sys.modules['hyperscan'] = None; from vllm_vigil.cli import main; sys.exit(main())"
@@ -55,7 +55,7 @@ def measure(scratch: Path, size_bytes: int = SIZE_BYTES) -> Iterator[Figure]:
     for name in peers:
         for what, ours in (("ordinary log", "ours"), ("the same without Hyperscan", "standard")):
             yield _figure(f"replay, {what}", megabytes, seconds[ours], seconds[name], name)
-    yield from _other_logs(scratch, program, size_bytes)
+    yield from _other_logs(scratch, program, size_bytes // 5)
     write(scratch / "tenth.log", size_bytes // 10, FEW)
     tenth = costs({"": _replay(scratch / "tenth.log")})[""]
     yield Figure("replay, peak memory, whole log and a tenth of it", "MB", seconds["ours"].memory, tenth.memory, "ours")
@@ -79,9 +79,13 @@ def _other_logs(scratch: Path, program: Path, size_bytes: int) -> Iterator[Figur
 
 
 def costs(commands: Mapping[str, list[str]]) -> dict[str, Cost]:
-    """What each of some commands costs at the least, as they take turns."""
-    runs = [{name: _cost(command) for name, command in commands.items()} for _ in range(ROUNDS)]
-    return {name: min(run[name] for run in runs) for name in commands}
+    """What each of some commands costs at the least, as they take turns; mtail has one."""
+    costs_of: dict[str, list[Cost]] = {name: [] for name in commands}
+    for turn in range(ROUNDS):
+        for name, command in commands.items():
+            if turn == 0 or command[0] != "mtail":
+                costs_of[name].append(_cost(command))
+    return {name: min(found) for name, found in costs_of.items()}
 
 
 def write(log: Path, size_bytes: int, every: int, end: bytes = b"\r\n") -> None:

@@ -140,3 +140,12 @@ def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
     assert bar.endswith("\r\x1b[K")
     quiet = subprocess.run(command, capture_output=True, check=False)
     assert b"" == quiet.stderr
+
+
+def test_a_replay_loads_nothing_that_only_a_sidecar_needs() -> None:
+    """So it begins a third sooner."""
+    told = "import sys; from vllm_vigil.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", told, "replay", str(FSM)]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
+    assert "vllm_vigil.events.scan" in loaded
+    assert {"apprise", "h11", "httpx", "prometheus_client", "pynvml", "sqlite3", "watchdog"}.isdisjoint(loaded)

@@ -15,7 +15,7 @@ from vllm_vigil.lines.split import Piece, Splitter
 from vllm_vigil.lines.wrap import Parts
 from vllm_vigil.model import Line, Stretch
 
-BLOCK_BYTES = 192 * 1024  # with the line that goes on behind it, no more than is scanned at once
+BLOCK_BYTES = 248 * 1024  # with the line that goes on behind it, as a rule no more than is scanned at once
 
 
 class Log:
