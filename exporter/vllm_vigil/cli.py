@@ -264,14 +264,14 @@ def _demo(commands: Commands) -> None:
 def _configured(commands: Commands, name: str, text: str, call: Command) -> argparse.ArgumentParser:
     """A command that reads the configuration."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=sentence(text))
-    command.add_argument(
-        "--config", type=Path, metavar="FILE", help="configuration file (else $VIGIL_CONFIG, vigil.yaml)"
-    )
-    command.add_argument("--vllm", action="append", default=[], metavar="[NAME=]URL", help="a vLLM server (repeatable)")
-    command.add_argument("--log", action="append", default=[], metavar="[NAME=]PATH", help="its log (repeatable, glob)")
-    command.add_argument(
-        "--notify", action="append", default=[], metavar="URL", help="an Apprise URL to tell (repeatable)"
-    )
+    places = "configuration file (else $VIGIL_CONFIG, vigil.yaml here, /etc/vllm-vigil/vigil.yaml)"
+    command.add_argument("--config", type=Path, metavar="FILE", help=places)
+    for flag, value, words in (
+        ("--vllm", "[NAME=]URL", "a vLLM server (repeatable, or $VIGIL_VLLM)"),
+        ("--log", "[NAME=]PATH", "its log (repeatable, glob, or $VIGIL_LOG)"),
+        ("--notify", "URL", "an Apprise URL to tell (repeatable, or $VIGIL_NOTIFY)"),
+    ):
+        command.add_argument(flag, action="append", default=[], metavar=value, help=words)
     command.add_argument("--listen", metavar="HOST:PORT", help="address of our HTTP side (127.0.0.1:9877)")
     command.add_argument("--state-dir", metavar="DIR", help="where positions, incidents and the outbox are kept")
     command.set_defaults(command=call)

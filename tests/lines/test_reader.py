@@ -541,7 +541,7 @@ def test_a_glob_follows_what_appears_and_passes_over_what_was_rotated(tmp_path: 
 def test_a_glob_that_leads_nowhere_is_among_what_is_followed(tmp_path: Path, clock: CrankedClock) -> None:
     """As one that cannot be read, until it finds a file: a typing error in a path is to be seen on the page."""
     logs = Logs(tmp_path, clock, "*.log")
-    nowhere = Followed(f"{tmp_path}/*.log", "llama", readable=False, lag_bytes=0)
+    nowhere = Followed(f"{tmp_path}/*.log", "llama", readable=False, lag_bytes=None)
     assert (nowhere,) == logs.reader.read(1 << 20).followed
     logs.path.touch()
     assert (Followed(str(logs.path), "llama", readable=True, lag_bytes=0),) == logs.reader.read(1 << 20).followed

@@ -36,7 +36,7 @@ pre{margin:.7rem 0 0;padding:.6rem .75rem;background:var(--paper);border-radius:
 font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;white-space:pre-wrap}
 table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line);border-radius:6px}
 th,td{padding:.5rem .8rem;text-align:left;vertical-align:top}
-th{font-size:.8rem;font-weight:500;color:var(--soft)}
+th{font-size:.8rem;font-weight:500;color:var(--soft);white-space:nowrap}
 td{border-top:1px solid var(--line)}
 td:first-child{overflow-wrap:break-word}
 .n{text-align:right;white-space:nowrap}

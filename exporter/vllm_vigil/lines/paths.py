@@ -53,7 +53,7 @@ class Paths:
     def empty(self) -> tuple[Followed, ...]:
         """The globs and containers that led nowhere at the last look."""
         empty = [(server, log.name) for server, log in self._each() if log.name in self._empty]
-        return tuple(Followed(name, server, readable=False, lag_bytes=0) for server, name in empty)
+        return tuple(Followed(name, server, readable=False, lag_bytes=None) for server, name in empty)
 
     def found(self) -> dict[str, tuple[str, LogSettings]]:
         """Name -> the server, and the configured log that led to it. The first server that names one has it."""

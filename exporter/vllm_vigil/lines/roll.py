@@ -11,12 +11,12 @@ from vllm_vigil.lines.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How it stands with one path, after a read."""
+    """How it stands with one path, after a read; `lag_bytes` wait there, None where there is nothing to read."""
 
     file: str
     server: str
     readable: bool
-    lag_bytes: int
+    lag_bytes: int | None
 
 
 class Roll:
