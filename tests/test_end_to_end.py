@@ -97,7 +97,7 @@ def test_beside_nothing_it_is_up_and_says_so_honestly(tmp_path: Path) -> None:
     """No vLLM, no GPU, no configuration: its own facts, `vigil_source_up` 0, and nothing of anybody else's."""
     program = Program(tmp_path, "vllm: [{url: 'http://127.0.0.1:9'}]\n").start()
     try:
-        until(10, "both sources were asked", lambda: program.get("/-/ready").status_code == 200)
+        until(60, "both sources were asked", lambda: program.get("/-/ready").status_code == 200)
         assert program.value("vigil_build_info") == 1
         assert program.value("vigil_source_up", source="vllm") == 0
         assert [name for name, _ in program.samples() if name.startswith(("llm_requests", "gpu_"))] == []
@@ -110,12 +110,12 @@ def test_beside_nothing_it_is_up_and_says_so_honestly(tmp_path: Path) -> None:
 def test_series_come_and_go_with_their_source(program: Program, vllm: StandInVllm) -> None:
     """Within 3 intervals of a source's failure its series are gone, and they come back by themselves."""
     program.start()
-    until(10, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    until(60, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
     vllm.misbehave = lambda request: request.answer(500)
-    until(5, "no series", lambda: program.value("llm_requests_waiting") is None)
+    until(60, "no series", lambda: program.value("llm_requests_waiting") is None)
     assert program.value("vigil_source_up", source="vllm") == 0
     vllm.misbehave = None
-    until(5, "series again", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    until(60, "series again", lambda: program.value("llm_requests_waiting", server="llama") == 50)
     said = [line for line in program.output.read_text().splitlines() if "500" in line]
     assert len(said) == 1, "the reason stands in the log once"
 
@@ -125,14 +125,14 @@ def test_a_crash_is_one_incident_delivered_once_to_each_channel(
 ) -> None:
     """The log of a real crash, with dozens of records from two processes, is one page with one key."""
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     (page,) = channels.wait_for(PAGERDUTY_HOST, 1)
     channels.wait_for(SLACK_HOST, 1)
     (incident,) = program.status()["incidents"]["open"]
     assert (incident["rule"], incident["key"]) == ("engine_dead", page.document["dedup_key"])
-    until(30, "a tick that knows of both deliveries", lambda: delivered(program, "slack", "pagerduty"))
-    until(30, "the outbox is empty", lambda: program.value("vigil_outbox_pending", channel="slack") == 0)
+    until(60, "a tick that knows of both deliveries", lambda: delivered(program, "slack", "pagerduty"))
+    until(60, "the outbox is empty", lambda: program.value("vigil_outbox_pending", channel="slack") == 0)
     assert (len(channels.received(PAGERDUTY_HOST)), len(channels.received(SLACK_HOST))) == (1, 1)
     assert program.value("vigil_incidents_total", rule="engine_dead") == 1
     assert program.value("vigil_deliveries_total", channel="pagerduty", outcome="delivered") == 1
@@ -143,7 +143,7 @@ def test_a_page_survives_kill_9_between_detection_and_delivery(program: Program,
     channels.answer(PAGERDUTY_HOST, 503)
     channels.answer(SLACK_HOST, Behaviour.HANG)
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     channels.wait_for(PAGERDUTY_HOST, 1)
     channels.wait_for(SLACK_HOST, 1)  # its second comes after the kill
@@ -156,9 +156,9 @@ def test_a_page_survives_kill_9_between_detection_and_delivery(program: Program,
     channels.answer(SLACK_HOST, Behaviour.ACCEPT)
     before = len(channels.received(PAGERDUTY_HOST))
     program.start()
-    page = channels.wait_for(PAGERDUTY_HOST, before + 1, seconds=30)[before]
+    page = channels.wait_for(PAGERDUTY_HOST, before + 1)[before]
     assert page.document["dedup_key"] == key
-    channels.wait_for(SLACK_HOST, 2, seconds=30)
+    channels.wait_for(SLACK_HOST, 2)
     listed = vigil(program, "incidents", "--json")
     assert [json.loads(line)["key"] for line in listed.stdout.splitlines()] == [key]
 
@@ -166,12 +166,12 @@ def test_a_page_survives_kill_9_between_detection_and_delivery(program: Program,
 def test_the_log_is_read_on_from_where_it_was_left(program: Program, channels: Channels, log: Path) -> None:
     """What was written while the sidecar was away is found; what was judged before is not judged again."""
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     channels.wait_for(SLACK_HOST, 1)
     program.stop()
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     time.sleep(1)  # time in which a second page would come
     assert len(channels.received(SLACK_HOST)) == 1
     assert program.value("vigil_log_lag_bytes") == 0
@@ -183,7 +183,7 @@ def test_sigterm_ends_it_within_5_seconds_while_a_notification_hangs(
     """The stop waits for no channel; the row is still there for the next start."""
     channels.answer(SLACK_HOST, Behaviour.HANG)
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     channels.wait_for(SLACK_HOST, 1)
     assert program.stop() < 5
@@ -193,7 +193,7 @@ def test_sigterm_ends_it_within_5_seconds_while_a_notification_hangs(
 def test_what_was_written_last_is_read_before_it_ends(program: Program, log: Path) -> None:
     """A crash in the instant before SIGTERM is in the state file."""
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     program.stop()
     assert "engine_dead" in vigil(program, "incidents", "--json").stdout
@@ -210,27 +210,27 @@ def test_a_second_instance_on_the_same_state_is_refused(program: Program) -> Non
 def test_a_good_reload_takes_effect_and_a_bad_one_changes_nothing(program: Program) -> None:
     """By POST and by SIGHUP; the metric, the page and the log say how it went."""
     program.start()
-    until(10, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    until(60, "series", lambda: program.value("llm_requests_waiting", server="llama") == 50)
     good = program.config.read_text()
 
     program.config.write_text(good.replace("name: llama", "name: renamed"))
     assert program.post("/-/reload").status_code == 200
-    until(10, "the new name", lambda: program.value("llm_requests_waiting", server="renamed") == 50)
+    until(60, "the new name", lambda: program.value("llm_requests_waiting", server="renamed") == 50)
     assert program.value("vigil_source_up", server="llama") is None
 
     program.config.write_text("vlm: []\n")
     answer = program.post("/-/reload")
     assert answer.status_code == 500
     assert "vlm: unknown key; did you mean 'vllm'?" in answer.text
-    until(5, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 0)
+    until(60, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 0)
     assert "did you mean" in program.get("/").text
     assert "did you mean" in program.output.read_text()
     assert program.value("llm_requests_waiting", server="renamed") == 50
 
     program.config.write_text(good)
     program.process.send_signal(signal.SIGHUP)
-    until(10, "the old name", lambda: program.value("llm_requests_waiting", server="llama") == 50)
-    until(5, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 1)
+    until(60, "the old name", lambda: program.value("llm_requests_waiting", server="llama") == 50)
+    until(60, "the next tick shows it", lambda: program.value("vigil_config_last_reload_successful") == 1)
 
 
 def test_a_bad_configuration_is_refused_with_exit_2_and_every_problem(program: Program) -> None:
@@ -276,10 +276,10 @@ def test_the_demo_is_watched_like_real_servers(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(30, "the demo's configuration", (tmp_path / "vigil.yaml").exists)
+        until(60, "the demo's configuration", (tmp_path / "vigil.yaml").exists)
         program = Program(tmp_path, (tmp_path / "vigil.yaml").read_text())
         program.start()
-        until(30, "the GPUs' series", lambda: program.value("gpu_power_watts", gpu="3") is not None)
+        until(60, "the GPUs' series", lambda: program.value("gpu_power_watts", gpu="3") is not None)
         until(60, "the second server's series", lambda: program.value("llm_kv_cache_usage_ratio", server="code"))
         assert program.value("llm_kv_cache_usage_ratio", server="chat", engine="1") is not None
         assert b"Application startup complete" in (tmp_path / "chat.log").read_bytes()
@@ -324,7 +324,7 @@ def test_what_a_server_lacks_and_what_nobody_knows_is_told(program: Program, vll
     page = 'vllm:strange 7\nvllm:num_requests_running{model_name="m"} 1\n'
     vllm.page, vllm.version = page, "0.4.3"
     program.start()
-    until(10, "the page is read", lambda: program.value("vigil_source_unknown_families", source="vllm"))
+    until(60, "the page is read", lambda: program.value("vigil_source_unknown_families", source="vllm"))
     (source,) = (each for each in program.status()["sources"] if each["source"] == "vllm")
     assert source["unknown_families"] == ["vllm:strange"]
     assert "older than 0.6.4" in source["blank"]["llm_engine_steps_total"]
@@ -332,7 +332,7 @@ def test_what_a_server_lacks_and_what_nobody_knows_is_told(program: Program, vll
     text = program.config.read_text().replace("interval: 200ms", "interval: 200ms\n    passthrough: true")
     program.config.write_text(text)
     program.post("/-/reload")
-    assert until(10, "the family passes through", lambda: program.value("vllm:strange", server="llama")) == 7
+    assert until(60, "the family passes through", lambda: program.value("vllm:strange", server="llama")) == 7
 
 
 def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) 
 def test_a_person_resolves_an_incident(program: Program, channels: Channels, log: Path) -> None:
     """While it runs the pager is told at once; while it does not, the next start takes the wish."""
     program.start()
-    until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+    until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
     crash(log)
     (page,) = channels.wait_for(PAGERDUTY_HOST, 1)
     key = page.document["dedup_key"]

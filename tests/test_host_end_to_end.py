@@ -26,12 +26,12 @@ def test_the_restart_of_a_real_engine_core_is_counted_on_the_page(tmp_path: Path
     """Found by the port of the configured server alone."""
     with VllmProcesses(tmp_path) as vllm, watching(tmp_path, vllm.port) as program:
         labels = {"server": "tiny", "engine": "0", "role": "engine_core"}
-        until(10, "it is there", lambda: program.value("llm_process_restarts_total", **labels) == 0.0)
+        until(60, "it is there", lambda: program.value("llm_process_restarts_total", **labels) == 0.0)
         resident = program.value("llm_process_resident_memory_bytes", **labels)
         assert resident is not None
         assert resident > 1e6
         vllm.restart_engine()
-        until(10, "its restart is counted", lambda: program.value("llm_process_restarts_total", **labels) == 1.0)
+        until(60, "its restart is counted", lambda: program.value("llm_process_restarts_total", **labels) == 1.0)
         assert program.value("vigil_source_up", source="host") == 1.0
         (source,) = [each for each in program.status()["sources"] if each["source"] == "host"]
         assert source["facts"] == {"servers": "tiny 2 processes"}
@@ -48,10 +48,10 @@ def test_an_oom_kill_in_vllm_s_cgroup_opens_an_incident_of_its_server(tmp_path: 
     tree.add(52, ["VLLM::EngineCore"], parent=50, cgroup="0::/vllm")
     tree.listen("self", (8000, 7, 1000))
     with watching(tmp_path, 8000, f", proc: {tree.root}") as program:
-        until(10, "the cgroup is read", lambda: program.value("llm_cgroup_oom_kills_total", server="tiny") == 0.0)
+        until(60, "the cgroup is read", lambda: program.value("llm_cgroup_oom_kills_total", server="tiny") == 0.0)
         tree.end(52)
         (cgroup / "memory.events").write_text("oom_kill 1\n")
-        (incident,) = until(10, "an incident is open", lambda: program.status()["incidents"]["open"])
+        (incident,) = until(60, "an incident is open", lambda: program.status()["incidents"]["open"])
     assert (incident["rule"], incident["server"], incident["labels"]) == (
         "host_oom_kill",
         "tiny",

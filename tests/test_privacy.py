@@ -68,13 +68,14 @@ def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels,
         program = Program(tmp_path, config, channels.environment)
         program.start()
         try:
-            until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
-            until(10, "series", lambda: program.value("llm_requests_waiting", model_name=LABEL))
+            until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
+            until(60, "series", lambda: program.value("llm_requests_waiting", model_name=LABEL))
             assert told(program).status_code == 200
             log.write_text(poisoned())
             for host in (SLACK_HOST, PAGERDUTY_HOST, DISCORD_HOST):
                 channels.wait_for(host, 1 + len(SECRETS))
-            until(10, "sent", lambda: program.value("vigil_outbox_pending", channel="discord") == 0)
+            until(60, "sent", lambda: program.value("vigil_outbox_pending", channel="discord") == 0)
+            until(60, "a bundle", lambda: [*(tmp_path / "state").rglob("incident.json")])
             said = {path: program.get(path).text for path in ("/metrics", "/", "/health", "/api/v1/status")}
         finally:
             program.close()

@@ -22,7 +22,7 @@ def sidecar(tmp_path: Path) -> Iterator[Program]:
     """The program beside a recorded vLLM, with its series there."""
     with StandInVllm(PAGE) as vllm:
         program = Program(tmp_path, f"vllm: [{{name: llama, url: '{vllm.url}', interval: 500ms}}]\n").start()
-        until(10, "series", lambda: program.value("llm_requests_waiting") == 50)
+        until(60, "series", lambda: program.value("llm_requests_waiting") == 50)
         yield program
         program.close()
 
@@ -65,7 +65,7 @@ def query(prometheus: str, expression: str) -> list[float]:
 
 def test_prometheus_answers_on_our_series(prometheus: str) -> None:
     """Gauges, counters, a quantile over a relayed histogram, and the target's health."""
-    until(30, "a scrape", lambda: query(prometheus, "llm_requests_waiting") == [50.0])
+    until(60, "a scrape", lambda: query(prometheus, "llm_requests_waiting") == [50.0])
     assert query(prometheus, 'up{job="vigil"}') == [1.0]
     assert query(prometheus, 'vigil_source_up{source="vllm", server="llama"}') == [1.0]
     assert query(prometheus, 'sum(llm_engine_state{server="llama"})') == [1.0]

@@ -47,7 +47,7 @@ def program(channels: Channels, tmp_path: Path) -> Iterator[Program]:
     with StandInVllm(PAGE) as vllm:
         sidecar = Program(tmp_path, CONFIG.format(url=vllm.url, log=log, hook=channels.webhook), channels.environment)
         sidecar.start()
-        until(20, "series", lambda: sidecar.value("llm_requests_waiting", server="llama"))
+        until(60, "series", lambda: sidecar.value("llm_requests_waiting", server="llama"))
         yield sidecar
         sidecar.close()
 
@@ -61,7 +61,7 @@ def test_a_crash_leaves_a_bundle_that_the_page_and_the_command_know(
     (received,) = channels.wait_for(LOCAL_HOST, 1, 30.0)
     page = received.document
     bundles = tmp_path / "state" / "bundles"
-    until(20, "the bundle", lambda: program.value("vigil_recordings_total", outcome="written") == 1)
+    until(60, "the bundle", lambda: program.value("vigil_recordings_total", outcome="written") == 1)
     (bundle,) = bundles.iterdir()
     assert f"Look closer: vigil incidents show {bundle.name}\n" in page["message"]
     assert "Recorded: " not in page["message"]  # it is not, yet
@@ -70,7 +70,7 @@ def test_a_crash_leaves_a_bundle_that_the_page_and_the_command_know(
     pictures = [each for each in page["attachments"] if each["filename"] == "chart.png"]
     if pictures:  # a busy machine may send the page without it: that is its promise
         assert base64.b64decode(pictures[0]["base64"]).startswith(b"\x89PNG")
-    until(20, "the chart", (bundle / "chart.png").is_file)
+    until(60, "the chart", (bundle / "chart.png").is_file)
     shown = subprocess.run(
         (sys.executable, "-m", "vllm_vigil", "incidents", "show", bundle.name, "--state-dir", str(tmp_path / "state")),
         capture_output=True,
@@ -92,5 +92,5 @@ def test_a_full_place_for_bundles_harms_no_page(program: Program, channels: Chan
         log.write(OOM)
     (received,) = channels.wait_for(LOCAL_HOST, 1, 30.0)
     assert "Key vigil-" in received.document["message"]
-    until(20, "the failure", lambda: program.value("vigil_recordings_total", outcome="failed") == 1)
+    until(60, "the failure", lambda: program.value("vigil_recordings_total", outcome="failed") == 1)
     assert "cannot keep what led to an incident" in program.output.read_text()

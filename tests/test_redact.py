@@ -143,12 +143,12 @@ def test_a_secret_at_the_cut_is_not_half_shown() -> None:
 def test_hostile_text_costs_linear_time(atom: str) -> None:
     """A megabyte made to upset patterns takes no longer than a few milliseconds a function."""
     text = atom * (1_000_000 // len(atom))
-    begun = time.perf_counter()
+    begun = time.process_time()
     mask(text)
     template(text)
     defuse(text[:WINDOW])
     mask(f"{text[: WINDOW - 1]}")
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
 
 
 def test_mentions_links_and_markup_are_dead() -> None:

@@ -34,10 +34,10 @@ def test_a_silenced_crash_is_recorded_and_told_when_the_silence_is_ended(tmp_pat
             subprocess.run(command, check=True, timeout=30, capture_output=True)
 
         try:
-            until(10, "ready", lambda: program.get("/-/ready").status_code == 200)
+            until(60, "ready", lambda: program.get("/-/ready").status_code == 200)
             silence("add", "server=llama", "--author", "kim", "--comment", "a driver update")
             log.write_bytes((DATA / "server-0.32.0-engine-killed.log").read_bytes())
-            until(10, "the incident", lambda: program.status()["incidents"]["open"])
+            until(60, "the incident", lambda: program.status()["incidents"]["open"])
             assert ["kim"] == [each["author"] for each in program.status()["silences"]]
             assert "a driver update" in program.get("/").text
             assert channels.received() == []

@@ -40,7 +40,7 @@ def test_a_call_that_does_not_return_fails_alone_and_the_worker_recovers() -> No
         with pytest.raises(WorkerBusy):
             await worker.run(lambda: 1, 5)
         gate.set()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while worker.busy and time.monotonic() < deadline:
             await asyncio.sleep(0.001)
         return await worker.run(lambda: 7, 5)

@@ -25,7 +25,7 @@ from vllm_vigil.model import Line
 
 NOTHING = Batch((), more=False)
 SOMETHING = Batch((Line("vllm.log", b"a line"),), more=False)
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 @asynccontextmanager

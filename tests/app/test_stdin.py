@@ -37,7 +37,7 @@ def test_a_crash_on_standard_input_is_an_incident_and_stays_on_the_terminal(tmp_
                     return None
                 return document if document["incidents"]["open"] else None
 
-            found = until(30, "an incident", status)
+            found = until(60, "an incident", status)
             assert ["engine_dead"] == [incident["rule"] for incident in found["incidents"]["open"]]
             assert None is vigil.poll()
         finally:

@@ -51,7 +51,7 @@ def pipes() -> Iterator[Pipes]:
             os.close(descriptor)
         except OSError:
             continue  # closed by the test
-    until(10, "the pump ends with its source", lambda: made.pump.ended)
+    until(60, "the pump ends with its source", lambda: made.pump.ended)
     os.close(source)
     os.close(sink)
 
@@ -69,7 +69,7 @@ def lines(reader: Reader, count: int) -> list[str]:
         found.extend(line.data.decode() for line in lines_of(reader.read(1 << 22)))
         return len(found) >= count
 
-    until(10, f"{count} lines", enough)
+    until(60, f"{count} lines", enough)
     return found
 
 

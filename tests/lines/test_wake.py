@@ -20,7 +20,7 @@ from loguru import logger
 from vllm_vigil.clock import settle
 from vllm_vigil.lines.wake import LIMITS, Pipes, Watch, Writes, meaning
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 async def woken_by(act: Callable[[], object], *paths: str) -> None:

@@ -198,7 +198,7 @@ def test_a_member_that_never_ends_its_answer_is_given_up(
     server.answer = answer
     began = time.monotonic()
     told(server.url, once, alert(), clock=clock, telemetry=telemetry, timeout=Seconds(0.3))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "no answer within 0.3s" in said[0]
 
 
@@ -238,7 +238,7 @@ def test_it_tells_at_once_when_woken_and_else_on_its_interval(
         await asyncio.wait({running})
 
     async def reached(count: int) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (counted(telemetry, server.url).get("delivered") or 0) < count:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -264,7 +264,7 @@ def test_an_alert_that_the_real_alertmanager_refuses_is_left_out_and_the_others_
     try:
         lasting = [each | {"endsAt": "2100-01-01T00:00:00Z"} for each in (alert(1), alert(2), bad, alert(4))]
         told(real.url, steps, *lasting, clock=clock, telemetry=telemetry)
-        keys = {each["labels"]["vigil_key"] for each in until(10, "alerts", real.query)}
+        keys = {each["labels"]["vigil_key"] for each in until(60, "alerts", real.query)}
     finally:
         real.stop()
     assert {"vigil-1", "vigil-2", "vigil-4"} == keys

@@ -71,7 +71,7 @@ def heart(clock: CrankedClock, telemetry: Telemetry) -> Heart:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         await asyncio.sleep(0.005)

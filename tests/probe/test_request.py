@@ -130,10 +130,10 @@ def test_what_the_server_says_of_a_refusal_is_kept_for_the_person_who_asked(vllm
 def test_at_the_deadline_the_connection_is_closed(vllm: StandInVllm) -> None:
     """So that vLLM drops the request; a first token that came is kept."""
     vllm.complete = hangs
-    found = ask(Endpoint(url=vllm.url), Question(timeout_seconds=0.3))
-    assert (Outcome.TIMEOUT, "a first token did not come within 0.3s") == (found.outcome, found.error)
+    found = ask(Endpoint(url=vllm.url), Question(timeout_seconds=1))
+    assert (Outcome.TIMEOUT, "a first token did not come within 1s") == (found.outcome, found.error)
     assert found.first_token_seconds is None
-    assert found.duration_seconds >= 0.3
+    assert found.duration_seconds >= 1
 
 
 def test_a_server_that_cannot_be_reached_has_failed() -> None:

@@ -203,7 +203,7 @@ def health(name: str, command: list[str], port: int) -> list[bool]:
     before = check(name, port) == 0
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        until(30, f"{name} is ready", lambda: check(name, port) == 0)
+        until(60, f"{name} is ready", lambda: check(name, port) == 0)
     finally:
         process.terminate()
         process.wait(20)

@@ -66,7 +66,7 @@ def test_a_sidecar_has_about_as_many_series_as_the_page_says(tmp_path: Path) -> 
         said = pytest.approx(number("Series of a sidecar with 8 GPUs"), rel=0.16)
         program = Program(tmp_path, config, {"LD_LIBRARY_PATH": str(tmp_path)}).start()
         try:
-            until(30, "as many series as the page says", lambda: sum(counted(program).values()) == said)
+            until(60, "as many series as the page says", lambda: sum(counted(program).values()) == said)
             counts = counted(program)
         finally:
             program.close()

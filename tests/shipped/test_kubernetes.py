@@ -253,12 +253,12 @@ def test_vllms_output_goes_to_the_log_and_its_end_is_its_own(tmp_path: Path) -> 
             [*command[:2], script], stdout=output, env=os.environ | {"PATH": path}, start_new_session=True
         )
     try:
-        until(20, "vLLM writes", lambda: "of error" in log.read_text())
+        until(60, "vLLM writes", lambda: "of error" in log.read_text())
         os.truncate(log, 100 << 20 | 1)
-        until(20, "the log is emptied", lambda: log.stat().st_size < 1 << 20)
+        until(60, "the log is emptied", lambda: log.stat().st_size < 1 << 20)
         process.send_signal(signal.SIGTERM)
         assert 7 == process.wait(20)
-        until(20, "the last line is there", lambda: "stopping" in log.read_text())
+        until(60, "the last line is there", lambda: "stopping" in log.read_text())
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # the loop that empties the log: in a pod it ends with the container
     assert re.search(r"^serve \S+ --port 8000\n(?s:.*)of error\n(?s:.*)stopping", (tmp_path / "output").read_text())

@@ -83,7 +83,7 @@ def test_a_writer_behind_append_loses_no_line(tmp_path: Path) -> None:
             written += 1
             writer.stdin.write(b"line %d \\ of a \tlog\n" % written)
         writer.stdin.flush()
-        until(30, "the writer has written", lambda: log.exists() and log.stat().st_size > 2_000)
+        until(60, "the writer has written", lambda: log.exists() and log.stat().st_size > 2_000)
         rotate(tmp_path, "--force")
         age(tmp_path, day)
     writer.stdin.close()

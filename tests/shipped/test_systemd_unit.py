@@ -118,8 +118,8 @@ def test_everything_works_under_the_units_system_call_rules(confined: tuple[Prog
     """Series, GPUs (ctypes), log (Hyperscan), page and stop, without memory that is both writable and executable."""
     program, channels, log = confined
     program.start()
-    until(20, "vLLM is read", lambda: program.value("vigil_source_up", source="vllm", server="llama") == 1)
-    until(20, "the GPUs are read", lambda: len([key for key in program.samples() if key[0] == "gpu_info"]) == 8)
+    until(60, "vLLM is read", lambda: program.value("vigil_source_up", source="vllm", server="llama") == 1)
+    until(60, "the GPUs are read", lambda: len([key for key in program.samples() if key[0] == "gpu_info"]) == 8)
     with log.open("ab") as stream:
         stream.write(CRASH)
     channels.wait_for(SLACK_HOST, 1, 20.0)

@@ -154,16 +154,16 @@ def test_real_processes_are_found_by_their_socket_and_their_restart_is_seen(
     with VllmProcesses(tmp_path) as vllm:
         source = Host(HostSettings(), {"tiny": f"http://localhost:{vllm.port}"}, clock)
         engine = "llm_process_restarts_total 0 engine_core tiny"
-        until(5, "the engine core is seen", lambda: values(asyncio.run(source.read())).get(engine) == 0.0)
+        until(60, "the engine core is seen", lambda: values(asyncio.run(source.read())).get(engine) == 0.0)
         vllm.restart_engine()
-        until(5, "its restart is seen", lambda: values(asyncio.run(source.read())).get(engine) == 1.0)
+        until(60, "its restart is seen", lambda: values(asyncio.run(source.read())).get(engine) == 1.0)
 
 
 def test_memory_goes_from_the_driver_s_list_to_the_server_and_role(tmp_path: Path, clock: CrankedClock) -> None:
     """Through NVML's C interface and the real /proc, on a GPU that does not tell its own memory (GB10)."""
     with VllmProcesses(tmp_path) as vllm:
         processes = Processes(Path("/proc"))
-        engine = until(5, "the engine core is seen", lambda: _engine_below(processes.look(), vllm.pid))
+        engine = until(60, "the engine core is seen", lambda: _engine_below(processes.look(), vllm.pid))
         library_of_this_process().set(f"gpu0 ComputeRunningProcesses {engine} 4096", machine="gb10")
         nvml = Nvml(GpuSettings(), clock)
         source = Host(HostSettings(), {"tiny": f"http://localhost:{vllm.port}"}, clock, lambda: nvml.processes)

@@ -42,7 +42,7 @@ def play(scene: Scene, timeout: float = 20.0) -> None:
 
 async def heard(events: NvmlEvents, series: str, xid: str, value: float, gpu: str = "0") -> Reading:
     """Read until the series has this value."""
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60
     wanted = (series, labels(gpu=gpu, uuid=f"GPU-standin-{gpu}", xid=xid), value)
     while True:
         reading = await events.read()
@@ -114,7 +114,7 @@ def test_an_xid_is_heard_while_a_reading_hangs(machine: StandInNvml) -> None:
         assert "the driver did not answer within 0.5s" == (await source.read()).error
         await heard(events, "gpu_xid_errors_total", "79", 1.0)
         machine.set()
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60
         while (await source.read()).error is not None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -149,7 +149,7 @@ def test_an_xid_that_comes_with_the_end_of_nvml_is_told_in_a_good_reading(machin
     async def scene(source: Nvml, events: NvmlEvents, _: CrankedClock) -> None:
         await source.read()
         machine.set("event.1 0 8 79")
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60
         while source._watch.heard.empty():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -168,7 +168,7 @@ def test_a_watch_that_the_driver_ends_is_begun_anew(machine: StandInNvml) -> Non
     async def scene(source: Nvml, events: NvmlEvents, clock: CrankedClock) -> None:
         await source.read()
         machine.set("wait !15")
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60
         while (await events.read()).error is None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -190,7 +190,7 @@ def test_a_gpu_that_falls_off_the_bus_leaves_its_xid_and_the_other_gpu(machine: 
         machine.set("event.1 1 8 79\ngpu1 * !15", machine="rtx3090x2")
         reading = await source.read()
         assert "GPU 1 (GPU-00000000-0000-0000-0000-000000000002)" == reading.facts["lost"]
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60
         while not (xids := await events.read()).samples:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -212,7 +212,7 @@ def test_a_watch_that_the_driver_ends_again_and_again_is_begun_ever_less(machine
             assert (await source.read()).error is None
             if source._watch._wait is not watch:
                 watch, starts = source._watch._wait, starts + 1
-            deadline = time.monotonic() + 20.0
+            deadline = time.monotonic() + 60
             while (await events.read()).error is None:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.005)

@@ -85,7 +85,7 @@ def test_an_event_in_the_file_is_an_xid(tmp_path: Path) -> None:
         events = source.events()
         await source.read()
         add(machine, "event.2 1 8 79\n")
-        until(10, "the watch has heard of it", lambda: not source._watch.heard.empty())
+        until(60, "the watch has heard of it", lambda: not source._watch.heard.empty())
         reading = await events.read()
         await source.close()
         return [(dict(sample.labels)["xid"], sample.value) for sample in reading.samples if "total" in sample.name]

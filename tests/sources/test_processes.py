@@ -29,7 +29,7 @@ def test_a_real_process_with_a_title_of_its_own_is_seen_below_its_parent() -> No
     )
     with child:
         processes = Processes(Path("/proc"))
-        found = until(5, "the child has its title", lambda: _titled(processes, child.pid))
+        found = until(60, "the child has its title", lambda: _titled(processes, child.pid))
         mine = processes.look()[found.parent]
         assert (found.title, found.is_vllm, mine.pid in processes.look()) == ("VLLM::Worker_TP1", True, True)
         assert found.resident_bytes > 0

@@ -51,7 +51,7 @@ class Alertmanager:
                 stdout=output,
                 stderr=output,
             )
-        until(30, "Alertmanager is ready", self._ready)
+        until(60, "Alertmanager is ready", self._ready)
         return self
 
     def stop(self) -> None:

@@ -117,7 +117,7 @@ def lose(directory: Path, point: str, seconds: float) -> None:
     child = os.fork()
     if child == 0:
         asyncio.run(Life(directory, point).work())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     if not point:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)

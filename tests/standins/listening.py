@@ -49,13 +49,13 @@ def listening(
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     loop, listener = loops[0]
     try:
         yield listener.port
     finally:
         loop.call_soon_threadsafe(listener.stop)
-        thread.join(5)
+        thread.join(60)
     assert ended == [None]
 
 

@@ -26,7 +26,7 @@ class Handler:
         content = cast("bytes", envelope.content)
         self.mails.append(message_from_bytes(content, policy=policy.default))
         if self.reply is None:
-            await asyncio.sleep(2)
+            await asyncio.sleep(4)
         if not self.reply:
             cast("asyncio.Transport", server.transport).abort()
         return self.reply or "250 OK"

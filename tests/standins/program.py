@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,12 +20,17 @@ from prometheus_client.parser import text_string_to_metric_families
 T = TypeVar("T")
 
 
+PORTS = range(10_240, 32_768)
+"""Below those that the kernel gives to whoever connects, or binds to none in particular."""
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that is hardly given to anybody else before it is used."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("of a hundred ports none is free")
 
 
 def until(seconds: float, what: str, look: Callable[[], T | None]) -> T:
@@ -62,7 +69,7 @@ class Program:
                 stderr=output,
                 env=self._environment,
             )
-        until(30, "the sidecar answers", lambda: self.answers(until_status))
+        until(60, "the sidecar answers", lambda: self.answers(until_status))
         return self
 
     @property

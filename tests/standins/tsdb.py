@@ -51,7 +51,7 @@ def prometheus_on(directory: Path) -> Iterator[str]:
             stderr=log,
         )
     try:
-        until(30, "Prometheus is ready", lambda: _ready(port))
+        until(60, "Prometheus is ready", lambda: _ready(port))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

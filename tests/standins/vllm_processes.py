@@ -74,4 +74,4 @@ class VllmProcesses:
     def _say(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
-        return until(10, "the stand-in answers", self._process.stdout.readline).strip()
+        return until(60, "the stand-in answers", self._process.stdout.readline).strip()

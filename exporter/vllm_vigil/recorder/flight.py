@@ -31,7 +31,7 @@ from vllm_vigil.telemetry import Telemetry
 from vllm_vigil.worker import Worker
 
 WRITE_SECONDS = 60.0
-DRAW_SECONDS = 4.0
+DRAW_SECONDS = 30.0  # on a machine that is busy with the crash; no page waits for so long (see `chart`)
 WAITING = 5
 """Bundles that wait to be written; in a storm the first ones say it all."""
 PAUSE_SECONDS = 3600.0
