@@ -2,6 +2,8 @@
 
 What is wrong is real: an NVML call that does not return, a vLLM that takes connections and does not answer (SIGSTOP),
 and 10,000 log lines a second. The answer comes from memory, so none of it may be seen in the time that it takes.
+
+How much of that time is the asking client's shows a server beside them that does nothing but send the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 from benchmarks.daemon import PAGE, SERVE, free_port, scrape, wait_for
 from benchmarks.figure import Figure
@@ -24,6 +27,20 @@ ENGINES = 8
 SCRAPES = 150
 LINES_A_SECOND = 10_000
 BURST_SECONDS = 0.01
+SEND = """
+import pathlib, socket, sys
+page = pathlib.Path(sys.argv[1]).read_bytes()
+answer = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(page), page)
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    client, _ = server.accept()
+    with client:
+        client.recv(65536)
+        client.sendall(answer)
+        client.recv(1)
+"""
+"""Sends one file to whoever asks for anything."""
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from standins.nvml import StandInNvml  # noqa: E402  # the stand-in lives with the tests
@@ -70,24 +87,37 @@ def _measure(
         wait_for(port)
         wait_for(peer_port)
         time.sleep(3)
-        for name, (begin, end) in conditions.items():
-            begin()
-            with _flood(log, on="log lines" in name):
-                time.sleep(2)
-                ours, theirs = _in_turns(port, peer_port)
-            end()
-            for percentile in (50, 99):
-                at = min(len(ours) - 1, len(ours) * percentile // 100)
-                yield Figure(f"scrape p{percentile} {name}", "ms", ours[at], theirs[at], "node_exporter")
+        with _sending(scratch / "page.txt", port) as bare_port:
+            for name, (begin, end) in conditions.items():
+                begin()
+                with _flood(log, on="log lines" in name):
+                    time.sleep(2)
+                    ours, theirs, bare = _in_turns(port, peer_port, bare_port)
+                end()
+                for percentile in (50, 99):
+                    at = min(SCRAPES - 1, SCRAPES * percentile // 100)
+                    yield Figure(f"scrape p{percentile} {name}", "ms", ours[at], theirs[at], "node_exporter")
+                    yield Figure("   of which the client's", "ms", bare[at])
 
 
-def _in_turns(port: int, peer_port: int) -> tuple[list[float], list[float]]:
-    ours, theirs = [], []
+def _in_turns(*ports: int) -> list[list[float]]:
+    """Milliseconds of many scrapes of each, sorted."""
+    found: list[list[float]] = [[] for _ in ports]
     for _ in range(SCRAPES):
-        ours.append(scrape(port))
-        theirs.append(scrape(peer_port))
+        for times, port in zip(found, ports, strict=True):
+            times.append(scrape(port))
         time.sleep(0.1)
-    return sorted(ours), sorted(theirs)
+    return [sorted(times) for times in found]
+
+
+@contextmanager
+def _sending(page: Path, port: int) -> Iterator[int]:
+    """A server that sends what ours answers now; its port."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        page.write_bytes(answer.read())
+    with _running([sys.executable, "-c", SEND, str(page)], {}) as server:
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
 
 
 @contextmanager
