@@ -24,7 +24,7 @@ from benchmarks.figure import Figure
 
 LONE_LINES = 18  # each is an incident of its own GPU, and a rule has no more than 20 open
 LONE_DAEMONS = 12
-MEMORY = Path("/dev/shm")  # noqa: S108  # where keeping something takes no disk
+LINES_BETWEEN = 5.0  # a second, as a server with little to do writes them
 BUSY_SECONDS = 20.0
 START_SECONDS = 5.0  # until both follow, also on a busy machine: what stands there at first sight is old
 BUSY_LINES = 10_000
@@ -98,21 +98,24 @@ def mtail_program() -> str:
 def lone_line(scratch: Path, program: Path) -> Iterator[Figure]:
     """Milliseconds from the write of a line to the committed incident, and to mtail's counter.
 
-    With the state in memory as well, so that it shows what is ours and what the disk takes to keep something.
+    After a silence, and on a server that writes a few lines a second meanwhile. mtail polls, four times a second.
     """
-    judged: dict[Path, list[float]] = {scratch: [], MEMORY: []}
+    between = {0.0: "", LINES_BETWEEN: f" amid {LINES_BETWEEN:.0f} a second"}
+    judged: dict[float, list[float]] = {often: [] for often in between}
     counted: list[float] = []
-    for number in range(2 * LONE_DAEMONS):
-        log, place = scratch / f"lone{number}.log", (scratch, MEMORY)[number % 2]
-        log.touch()
-        with TemporaryDirectory(dir=place) as state, _daemons(Path(state), log, program) as (ours, _, port):
-            judged[place] += [_judged(log, ours, count) for count in range(LONE_LINES)]
-            counted += [_counted(log, port, count) for count in range(LONE_LINES)] if place == scratch else []
+    for number in range(LONE_DAEMONS):
+        for often, late in judged.items():
+            log, others = scratch / f"lone{number}-{often:.0f}.log", lines(random.Random(number), 1000)
+            log.touch()
+            with TemporaryDirectory(dir=scratch) as state, _daemons(Path(state), log, program) as (ours, _, port):
+                late += [_judged(log, ours, count, others, often) for count in range(LONE_LINES)]
+                counted += [] if often else [_counted(log, port, count) for count in range(LONE_LINES)]
     counted, name = sorted(counted), version(["mtail", "--version"])
-    for place, words in ((scratch, ""), (MEMORY, ", state in memory")):
+    for often, words in between.items():
+        late = sorted(judged[often])
         for what, share in (("median", 0.5), ("p99", 0.99)):
-            late, theirs = sorted(judged[place]), counted[int(share * len(counted))]
-            yield Figure(f"lone line to incident{words}, {what}", "ms", late[int(share * len(late))], theirs, name)
+            theirs = counted[int(share * len(counted))]
+            yield Figure(f"lone line{words} to incident, {what}", "ms", late[int(share * len(late))], theirs, name)
 
 
 def flood(scratch: Path, program: Path) -> Iterator[Figure]:
@@ -174,14 +177,24 @@ def _monotonic(line: bytes) -> float:
     return at - time.time() + time.perf_counter()
 
 
-def _judged(log: Path, ours: subprocess.Popen[bytes], number: int) -> float:
+def _judged(log: Path, ours: subprocess.Popen[bytes], number: int, others: Iterator[str], often: float) -> float:
     """Until our own log says that the incident is stored; each is of another GPU."""
-    time.sleep(0.3 + number % 7 / 100)
+    _pass(0.3 + number % 7 / 100, log, others, often)
     began = _write(log, number)
     assert ours.stderr is not None
     while b"gpu_xid" not in (said := ours.stderr.readline()):
         assert said, "the daemon has ended"
     return (time.perf_counter() - began) * 1000
+
+
+def _pass(seconds: float, log: Path, others: Iterator[str], often: float) -> None:
+    """Let so much time pass, in which other lines are written so often a second, at random times."""
+    rng, until = random.Random(time.perf_counter_ns()), time.perf_counter() + seconds
+    while often and (at := time.perf_counter() + rng.expovariate(often)) < until:
+        time.sleep(max(0.0, at - time.perf_counter()))
+        with log.open("a") as file:
+            file.write(next(others))
+    time.sleep(max(0.0, until - time.perf_counter()))
 
 
 def _counted(log: Path, port: int, number: int) -> float:
@@ -194,7 +207,10 @@ def _counted(log: Path, port: int, number: int) -> float:
 
 
 def _write(log: Path, number: int) -> float:
-    text = f"Nov 21 03:05:31 node kernel: NVRM: Xid (PCI:0000:{number:02x}:00): 119, pid=1, name=python3, Timeout\n"
+    """What a GPU says of itself alone: where it is more, those of other GPUs are signs of the same."""
+    text = (
+        f"Nov 21 03:05:31 node kernel: NVRM: Xid (PCI:0000:{number:02x}:00): 63, pid=1, Row Remapper: New row marked\n"
+    )
     began = time.perf_counter()
     with log.open("a") as file:
         file.write(text)
