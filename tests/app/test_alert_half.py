@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from standins.channels import DISCORD, PAGERDUTY, SLACK, TELEGRAM, Channels
+from standins.mail import Mail
 from vllm_vigil.app.alert_half import AlertHalf
 from vllm_vigil.app.ledger import Parts
 from vllm_vigil.clock import CrankedClock
@@ -22,6 +24,7 @@ from vllm_vigil.incidents.told import Told
 from vllm_vigil.lines.reader import Reader
 from vllm_vigil.lines.settings import LogSettings
 from vllm_vigil.model import Finding, Outcome, Reason
+from vllm_vigil.notifications.channel import Channel
 from vllm_vigil.notifications.message import Style, compose
 from vllm_vigil.notifications.outbox import Outbox
 from vllm_vigil.notifications.settings import ChannelSettings, NotifySettings
@@ -237,8 +240,8 @@ def test_a_clock_that_is_set_ends_no_alert_of_alertmanager_and_keeps_none(tmp_pa
     store.close()
 
 
-def test_bytes_that_are_no_text_reach_store_and_message_as_text(tmp_path: Path) -> None:
-    """What cannot be decoded is replaced where lines become records: every destination can encode what it gets."""
+def test_bytes_that_are_no_text_reach_every_service_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be decoded is replaced where lines become records: store and services can encode what they get."""
     scene = Scene(tmp_path)
     store = scene.open()
 
@@ -258,3 +261,15 @@ def test_bytes_that_are_no_text_reach_store_and_message_as_text(tmp_path: Path) 
     assert "\ufffd" in message.body
     assert message.body == message.body.encode().decode()
     store.close()
+    with Channels() as channels, Mail() as mail:
+        for name, value in channels.environment.items():
+            monkeypatch.setenv(name, value)
+        urls = (SLACK, PAGERDUTY, DISCORD, TELEGRAM, channels.webhook, channels.ntfy)
+        for url in (*urls, mail.url):
+            assert Outcome.DELIVERED is Channel("c", Secret(url)).send(message, row.incident.key).outcome
+        assert len(urls) == len(channels.received())
+        for request in channels.received():
+            assert "2 GiB. \ufffd" in str(request.document), request.host
+        (sent,) = mail.handler.mails
+    text = "".join(part.get_content() for part in sent.walk() if not part.is_multipart())
+    assert "2 GiB. \ufffd" in text
