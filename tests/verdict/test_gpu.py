@@ -56,6 +56,14 @@ def test_nothing_is_said_while_nvml_itself_is_silent() -> None:
     assert verdict.judge(None, Snapshot(), 1) == ()
 
 
+def test_no_gpu_is_lost_in_a_pause_of_the_machine() -> None:
+    """Its tick comes before the next reading: the last one was good, and is too old for the snapshot."""
+    verdict = GpuVerdict()
+    assert set() == held(verdict, snapshot(), 0.0)
+    assert set() == held(verdict, Snapshot(), 60.0)
+    assert {("gpu_lost", "1")} == held(verdict, snapshot(gpus=("0",)), 61.0)
+
+
 def worked_on(shown: Snapshot, server: str, *gpus: str) -> Snapshot:
     """The same, with a server's processes on some GPUs."""
     points = tuple(Point(labels(uuid=f"GPU-{gpu}", server=server), 1.0) for gpu in gpus)
@@ -88,11 +96,11 @@ def test_a_lost_gpu_is_told_of_the_server_that_worked_on_it_as_long_as_it_is_gon
 def test_the_xid_of_a_loss_is_not_over_before_the_loss_is() -> None:
     """It is counted in one tick; that its GPU is gone goes on. For whoever opens incidents the two are one finding."""
     verdict = GpuVerdict()
-    judged(verdict, worked_on(snapshot(gpus=("1",)), "code", "1"), 0)
-    gone = with_xid(snapshot(gpus=()), "1", "79")
-    assert judged(verdict, gone, 1) == [("gpu_lost", "code", True), ("gpu_lost", "code", True)]
-    assert judged(verdict, gone, 2) == [("gpu_lost", "code", True)]
-    assert {hold for _, _, hold in judged(verdict, with_xid(snapshot(gpus=("1",)), "1", "79"), 3)} == {False}
+    judged(verdict, worked_on(snapshot(), "code", "1"), 0)
+    gone, other = with_xid(snapshot(gpus=("0",)), "1", "79"), ("gpu_lost", "", False)
+    assert judged(verdict, gone, 1) == [("gpu_lost", "code", True), other, ("gpu_lost", "code", True)]
+    assert judged(verdict, gone, 2) == [other, ("gpu_lost", "code", True)]
+    assert {hold for _, _, hold in judged(verdict, with_xid(snapshot(), "1", "79"), 3)} == {False}
 
 
 def test_an_xid_is_told_of_the_server_that_works_on_the_gpu() -> None:

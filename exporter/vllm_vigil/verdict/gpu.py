@@ -1,9 +1,10 @@
 """GPU series of one tick -> findings on the GPUs: lost, hot, throttled, and XID errors.
 
 A GPU is lost when NVML answers and no longer names one that it named before, or names none and says which it lost.
-While NVML itself is silent nothing is said of them, because a driver that is being upgraded is no lost GPU; XID errors
-are judged all the same. What ends the program on a GPU, its loss or an XID, is said of the server that works on it, so
-that it and that server's end are one trouble; heat and slow clocks are the host's.
+While NVML itself is silent nothing is said of them, because a driver that is being upgraded is no lost GPU; nor when
+its last answer has grown old, as after a pause of the whole machine. XID errors are judged all the same. What ends the
+program on a GPU, its loss or an XID, is said of the server that works on it, so that it and that server's end are one
+trouble; heat and slow clocks are the host's.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class GpuVerdict:
         if reading is None or (reading.error and "lost" not in reading.facts):
             return xids
         present = {_named(point.labels).uuid: _named(point.labels).which for point in snapshot.points("gpu_info")}
+        if not present and not reading.error:
+            return xids  # too old to stand in the snapshot
         self._known |= present
         lost = tuple(self._lost(present, now, servers))
         gone = {each.labels for each in lost if each.holds}
