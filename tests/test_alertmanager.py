@@ -245,7 +245,7 @@ def document(status: str, count: int) -> dict[str, Any]:
 def send(scene: Scene, body: dict[str, Any], token: str = TOKEN) -> httpx.Response:
     """As Alertmanager does."""
     url = f"http://127.0.0.1:{scene.program.port}/api/v1/alerts/webhook"
-    return httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=20)
+    return httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60)
 
 
 def test_a_member_that_is_down_is_said_once_and_told_when_it_is_back(scene: Scene) -> None:

@@ -88,7 +88,7 @@ def vigil(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]
         [sys.executable, "-m", "vllm_vigil", command, *rest, *state],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -313,9 +313,9 @@ def test_systemd_is_told_ready_watchdog_and_stopping(
 def test_the_command_line_tells_its_version_and_its_commands() -> None:
     """As the installed script, too."""
     script = Path(sys.executable).with_name("vigil")
-    version = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    version = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert version.startswith("vllm-vigil ")
-    shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert all(name in shown for name in ("run", "check", "doctor", "replay", "incidents", "outbox", "test-notify"))
 
 
@@ -344,7 +344,7 @@ def test_the_two_flags_are_enough(vllm: StandInVllm, log: Path, tmp_path: Path) 
         text=True,
         env=environment,
         cwd=tmp_path,
-        timeout=30,
+        timeout=60,
         check=True,
     ).stdout
     assert f'path: "{log}"' in shown

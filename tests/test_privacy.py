@@ -121,7 +121,7 @@ def told(program: Program) -> httpx.Response:
     document = {"version": "4", "groupKey": SECRETS[1], "status": "firing", "alerts": alerts}
     url = f"http://127.0.0.1:{program.port}/api/v1/alerts/webhook"
     token = {"Authorization": "Bearer c4n4ryWebhookToken01"}
-    return httpx.post(url, json=document, headers=token, trust_env=False, timeout=20)
+    return httpx.post(url, json=document, headers=token, trust_env=False, timeout=60)
 
 
 def poisoned() -> str:

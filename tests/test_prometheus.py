@@ -50,7 +50,7 @@ def prometheus(sidecar: Program, tmp_path: Path) -> Iterator[str]:
         )
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def query(prometheus: str, expression: str) -> list[float]:
@@ -78,5 +78,5 @@ def test_prometheus_answers_on_our_series(prometheus: str) -> None:
 def test_promtool_finds_nothing_to_say(sidecar: Program) -> None:
     """Names, units, help and types are as Prometheus wants them."""
     page = sidecar.get("/metrics").content
-    checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False, timeout=30)
+    checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False, timeout=60)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -63,6 +63,6 @@ def test_a_pager_is_proven_once_a_day_and_the_switch_is_held_down(switch: Switch
 def checked(program: Program) -> str:
     """What `vigil check` prints of its configuration."""
     command = [sys.executable, "-m", "vllm_vigil", "check", "--config", str(program.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "heartbeat:" in done.stdout
     return done.stdout + done.stderr

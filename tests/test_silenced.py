@@ -31,7 +31,7 @@ def test_a_silenced_crash_is_recorded_and_told_when_the_silence_is_ended(tmp_pat
         def silence(*arguments: str) -> None:
             state = ("--config", str(program.config), "--state-dir", str(tmp_path / "state"))
             command = [sys.executable, "-m", "vllm_vigil", "silence", *arguments, *state]
-            subprocess.run(command, check=True, timeout=30, capture_output=True)
+            subprocess.run(command, check=True, timeout=60, capture_output=True)
 
         try:
             until(60, "ready", lambda: program.get("/-/ready").status_code == 200)

@@ -40,7 +40,7 @@ def ask(play: Play, path: str, document: object = None, server: str = "chat") ->
     """GET a path, or POST a document to it."""
     body = None if document is None else json.dumps(document).encode()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{play.ports[server].port}{path}", body, timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{play.ports[server].port}{path}", body, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -282,7 +282,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     certificate, key = folder / "cert.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vigil -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(
-        [*command.split(), "-out", str(certificate), "-keyout", str(key)], check=True, capture_output=True, timeout=30
+        [*command.split(), "-out", str(certificate), "-keyout", str(key)], check=True, capture_output=True, timeout=60
     )
     return Tls(certificate, key)
 
@@ -292,7 +292,7 @@ def get(port: int, tls: Tls, *, shows_certificate: bool = False) -> int:
     context = ssl.create_default_context(cafile=str(tls.cert_file))
     if shows_certificate:
         context.load_cert_chain(tls.cert_file, tls.key_file)
-    with httpx.Client(verify=context, trust_env=False, timeout=10) as http:
+    with httpx.Client(verify=context, trust_env=False, timeout=60) as http:
         return http.get(f"https://127.0.0.1:{port}/-/healthy").status_code
 
 

@@ -225,7 +225,7 @@ def test_a_body_that_ends_early_does_nothing(sidecar: StandInSidecar, http: http
 def test_nonsense_is_answered_400_and_a_head_without_end_too(http: httpx.Client) -> None:
     """What is not HTTP, or a head longer than any client's, is refused and cut off."""
     for nonsense in (b"\x16\x03\x01\x02\x00hello\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000):
-        with socket.create_connection(("127.0.0.1", http.base_url.port or 0), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", http.base_url.port or 0), timeout=60) as raw:
             raw.sendall(nonsense)
             assert raw.recv(4096).startswith(b"HTTP/1.1 400 ")
 

@@ -54,7 +54,7 @@ def rotate(directory: Path, log: Path, mode: str) -> None:
     config = directory / "logrotate.conf"
     config.write_text(CONFIG.format(log=log, mode=mode))
     config.chmod(0o600)
-    subprocess.run(["/usr/sbin/logrotate", "-s", str(directory / "state"), "-f", str(config)], check=True, timeout=30)
+    subprocess.run(["/usr/sbin/logrotate", "-s", str(directory / "state"), "-f", str(config)], check=True, timeout=60)
 
 
 def follow(directory: Path, mode: str) -> tuple[list[int], int]:

@@ -206,7 +206,7 @@ def health(name: str, command: list[str], port: int) -> list[bool]:
         until(60, f"{name} is ready", lambda: check(name, port) == 0)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     return [before, True, check(name, port) == 0]
 
 

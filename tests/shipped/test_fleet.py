@@ -24,7 +24,7 @@ PAGE = (ROOT / "tests" / "data" / "captures" / "metrics-0.32.0-busy-preempting.t
 def test_prometheus_takes_every_example(path: Path) -> None:
     """Syntax alone: their secrets and targets are elsewhere. The page names each of them."""
     command = ["promtool", "check", "config", "--syntax-only", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert 0 == done.returncode, done.stdout + done.stderr
     assert f"(../deploy/fleet/{path.name})" in DOC
 

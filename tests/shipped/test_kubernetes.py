@@ -257,7 +257,7 @@ def test_vllms_output_goes_to_the_log_and_its_end_is_its_own(tmp_path: Path) -> 
         os.truncate(log, 100 << 20 | 1)
         until(60, "the log is emptied", lambda: log.stat().st_size < 1 << 20)
         process.send_signal(signal.SIGTERM)
-        assert 7 == process.wait(20)
+        assert 7 == process.wait(60)
         until(60, "the last line is there", lambda: "stopping" in log.read_text())
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # the loop that empties the log: in a pod it ends with the container

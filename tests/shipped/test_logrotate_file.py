@@ -25,7 +25,7 @@ def rotate(directory: Path, *options: str) -> None:
     subprocess.run(
         ["/usr/sbin/logrotate", "--state", str(directory / "state"), *options, str(config)],
         check=True,
-        timeout=30,
+        timeout=60,
         capture_output=True,
     )
 

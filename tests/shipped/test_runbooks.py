@@ -98,7 +98,7 @@ def test_every_query_runs_on_a_real_prometheus(tmp_path: Path) -> None:
 def test_commands_can_be_typed(path: Path) -> None:
     """bash reads them, and every `vigil` is a command with such options."""
     for block in blocks(path, "sh"):
-        checked = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False, timeout=10)
+        checked = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False, timeout=60)
         assert checked.returncode == 0, checked.stderr
         for line in block.splitlines():
             words = shlex.split(line, comments=True)

@@ -58,7 +58,7 @@ class Alertmanager:
         """SIGTERM, by which it writes down what it has told."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
 
     def query(self) -> list[dict[str, Any]]:
         """`amtool alert query`: the alerts that fire."""
@@ -66,14 +66,14 @@ class Alertmanager:
             ["amtool", "alert", "query", "--output=json", f"--alertmanager.url={self.url}"],
             capture_output=True,
             check=True,
-            timeout=20,
+            timeout=60,
         )
         alerts: list[dict[str, Any]] = json.loads(done.stdout)
         return alerts
 
     def add(self, *alerts: dict[str, Any]) -> None:
         """Put alerts in, as Prometheus does."""
-        httpx.post(f"{self.url}/api/v2/alerts", json=alerts, trust_env=False).raise_for_status()
+        httpx.post(f"{self.url}/api/v2/alerts", json=alerts, trust_env=False, timeout=60).raise_for_status()
 
     def said(self) -> str:
         """Its log."""

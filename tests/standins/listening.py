@@ -62,5 +62,5 @@ def listening(
 @contextlib.contextmanager
 def client(port: int, **options: object) -> Iterator[httpx.Client]:
     """An HTTP client of that port."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10.0, **options) as made:  # type: ignore[arg-type]  # httpx's own options
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60, **options) as made:  # type: ignore[arg-type]  # httpx's own options
         yield made

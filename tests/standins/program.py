@@ -59,7 +59,7 @@ class Program:
         self._under = under
         self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
 
     def start(self, until_status: int = 200) -> Program:
         """Start it, and return when it answers as expected."""

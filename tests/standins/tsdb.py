@@ -55,7 +55,7 @@ def prometheus_on(directory: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _ready(port: int) -> bool:

@@ -37,7 +37,7 @@ def directives(unit: Path, section: str = "Service") -> list[tuple[str, str]]:
 def group(name: str) -> frozenset[str]:
     """The system calls of a group such as @system-service, from systemd-analyze."""
     text = subprocess.run(
-        ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True, timeout=30
+        ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     entries = {line.strip() for line in text.splitlines()[1:] if line.strip() and not line.strip().startswith("#")}
     return frozenset().union(*(group(entry) if entry.startswith("@") else {entry} for entry in entries))

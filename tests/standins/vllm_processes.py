@@ -54,7 +54,7 @@ class VllmProcesses:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
     def restart_engine(self) -> None:

@@ -69,7 +69,7 @@ def test_a_process_killed_inside_a_transaction_leaves_the_state_before_it(tmp_pa
         "with store.transaction(): store.save_position('a', '1')\n"
         "with store.transaction():\n    store.save_position('a', '2')\n    os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=20)
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=60)
     store = Store.open(tmp_path)
     assert (done.returncode, store.positions()) == (-9, {"a": "1"})
     store.close()
