@@ -4,7 +4,7 @@ The timer is the truth and a wake-up only shortens it, so it may be slow while w
 has to look at, so that a crowd of quiet ones costs no more than a hundred. Where the kernel tells of no writes, or not
 of those that the timer then finds (to a file system that another machine writes to), it is quick for such files. The
 first few reads after a silence are made at once, so that a lone line waits for nothing; then one in `PACE_SECONDS`, so
-that 10,000 writes a second are 14 reads.
+that 10,000 writes a second are 12 reads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vllm_vigil.lines.news import Key, News
 from vllm_vigil.lines.reader import Batch
 from vllm_vigil.lines.wake import Pipes, Writes
 
-PACE_SECONDS = 0.07
+PACE_SECONDS = 0.08
 SPARE_READS = 5
 """So many may be made at once, and each is earned by `PACE_SECONDS` in which there was none."""
 QUICK_SECONDS = 0.2
