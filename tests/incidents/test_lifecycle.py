@@ -202,6 +202,18 @@ def test_the_class_of_an_xid_gives_the_severity_unless_the_user_sets_it() -> Non
     assert Severity.CRITICAL is change.incident.severity
 
 
+def test_who_was_told_to_stop_and_has_not_come_back_is_known_after_a_restart() -> None:
+    """By when it was told; a start or a server that serves ends that."""
+    incidents = Incidents(RULES)
+    incidents.observe(life("server_stopping", 10))
+    again = Incidents(RULES)
+    again.restore(incidents.remember(), [])
+    assert {"llama": T + 10} == again.stops()
+    again.tick(T + 60, serving(50))
+    incidents.observe(life("server_started", 60))
+    assert {} == incidents.stops() == again.stops()
+
+
 # --- a GPU that is lost
 
 

@@ -29,6 +29,15 @@ def test_without_a_doubt_and_without_a_schedule_nothing_is_asked() -> None:
     assert [] == [now for now in range(4000) if schedule.due(now, doubted=False, serving=True)]
 
 
+def test_one_that_failed_is_asked_again_when_its_server_serves_until_it_succeeds() -> None:
+    """Once a minute, or the failure would be said for ever. On a schedule the next one is soon enough."""
+    for settings, wanted in ((ON, [10, 70]), (CANARY, [10, 310])):
+        schedule = Schedule(settings)
+        assert wanted == [
+            now for now in range(500) if schedule.due(now, doubted=False, serving=now >= 10, failed=now < 130)
+        ]
+
+
 def test_a_canary_goes_out_when_it_first_serves_and_on_its_interval() -> None:
     """While it does not serve there is nothing to learn: it waits, and goes out when it serves again."""
     schedule = Schedule(CANARY)

@@ -102,6 +102,24 @@ FAILURES = (
         {"VllmEngineDead(code,0)": 120, "VllmRestarted(code)": 600} | INCIDENT,
     ),
     Failure(
+        "planned_stop",
+        "a server is told to stop, and comes back after ten minutes",
+        (_of(Act(Mood.DOWN, 0, log="stop"), 10), *AGAIN),
+        {"VllmRestarted(code)": 900},
+    ),
+    Failure(
+        "stopped_for_long",
+        "a server is told to stop, and comes back after an hour and a half",
+        (_of(Act(Mood.DOWN, 0, log="stop"), 90), *AGAIN),
+        {"VllmStoppedForLong(code)": 3900},
+    ),
+    Failure(
+        "stop_then_crash",
+        "a server is told to stop, is started again and dies",
+        (_of(Act(Mood.DOWN, 0, log="stop"), 3), *AGAIN[:1], _of(Act(Mood.DOWN, 0, log="cuda_oom"), 8), *AGAIN),
+        {"VllmEngineDead(code,0)": 330, "VllmRestarted(code)": 600, "VigilIncidentOpen": 420},
+    ),
+    Failure(
         "server_unreachable",
         "the port of a server is closed, its processes are there",
         (_of(Act(Mood.SHUT, 0), 8), AFTER),
@@ -174,7 +192,6 @@ FAILURES = (
         "a fifth of the requests is answered with 500",
         (_of(Act(errors=0.4), 10, "chat"), AFTER),
         {
-            "VllmHttp5xxOverFivePercent(chat)": 300,
             "VllmHttp5xxOverOnePercent(chat)": 480,
             "VllmHttp5xxOverTenthPercent(chat)": 480,
             "VllmAvailabilityBudgetBurnsFast(chat)": 480,
@@ -182,11 +199,28 @@ FAILURES = (
         },
     ),
     Failure(
+        "http_5xx_storm",
+        "two thirds of the requests are answered with 500, after a day that was good",
+        (_of(Act(errors=3), 10, "chat"), AFTER),
+        {
+            "VllmHttp5xxOverFivePercent(chat)": 300,
+            "VllmHttp5xxOverOnePercent(chat)": 480,
+            "VllmHttp5xxOverTenthPercent(chat)": 480,
+            "VllmAvailabilityBudgetBurnsSlowly(chat)": 1800,
+        },
+        before=(*WARM, Scene("hours of ordinary traffic", 6 * 60 * MINUTE)),
+    ),
+    Failure(
         "gpu_lost",
         "a GPU falls off the bus: XID 79, its engine dies",
         (_of(Act(Mood.DOWN, 0, log="gpu_lost"), 10, lost=frozenset({3}), xids=((3, 79),)), *AGAIN),
-        {"GpuFellOffBus(3,79)": 120, "GpuLost(3)": 180, "VllmEngineDead(code,0)": 120, "VllmRestarted(code)": 900}
-        | INCIDENT,
+        {"GpuFellOffBus(3,79)": 120, "VllmEngineDead(code,0)": 120, "VllmRestarted(code)": 900} | INCIDENT,
+    ),
+    Failure(
+        "gpu_gone",
+        "a GPU is gone without a word of the driver, its engine dies",
+        (_of(Act(Mood.DOWN, 0, log="gpu_lost"), 10, lost=frozenset({3})), *AGAIN),
+        {"GpuLost(3)": 120, "VllmEngineDead(code,0)": 120, "VllmRestarted(code)": 900} | INCIDENT,
     ),
     Failure(
         "xid_application",

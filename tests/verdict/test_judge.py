@@ -143,6 +143,44 @@ def test_a_server_that_was_stopped_on_purpose_stays_so() -> None:
     assert (watch.states, watch.paged) == ([EngineState.IDLE, EngineState.UNREACHABLE, EngineState.STARTING], [])
 
 
+def test_a_stop_is_said_with_its_time_until_the_server_is_back() -> None:
+    """From the moment of the line on, however long it is down; what it ends of by the way is no death."""
+    watch = watching(began=START - 5000, host=True)
+    assert {} == watch.go(20).stops
+    told = watch.wall
+    watch.verdict.hear(SERVER, "stopping", told)
+    assert {SERVER: told} == watch.go(5).stops
+    watch.verdict.hear(SERVER, "dead", watch.wall)
+    assert {SERVER: told} == watch.go(8 * 3600, **DOWN, began=None).stops
+    assert watch.state is EngineState.UNREACHABLE
+    watch.verdict.move(60.0)
+    assert {SERVER: told + 60} == watch.go(1).stops
+    assert {} == watch.go(10, **UP, began=watch.wall).stops
+
+
+def test_a_start_that_fails_after_a_stop_is_no_stop() -> None:
+    """Its log may not say a word; that it was started is enough, and its end is then one that nobody asked for."""
+    watch = watching(began=START - 5000, host=True)
+    watch.go(20)
+    watch.verdict.hear(SERVER, "stopping", watch.wall)
+    watch.go(60, **DOWN, began=None)
+    assert {} == watch.go(10, began=watch.wall).stops
+    assert watch.until(EngineState.DEAD, began=None) <= 15
+    assert {} == watch.judgement.stops
+
+
+def test_a_stop_that_an_earlier_process_knew_of_is_remembered_until_the_server_answers() -> None:
+    """The sidecar was restarted meanwhile; one that came back in the meantime was not stopped."""
+    watch = watching(**DOWN)
+    watch.verdict.recall_stops({SERVER: START - 600}, START)
+    assert {SERVER: START - 600} == watch.go(3600).stops
+    assert watch.health.reasons == ("it was told to stop 4199 s ago: connection refused",)
+    back = watching()
+    back.verdict.recall_stops({SERVER: START - 600}, START)
+    assert {} == back.go(5).stops
+    assert back.until_page("server_unreachable", **DOWN) <= 66
+
+
 def test_a_stop_that_is_read_after_the_silence_began_explains_it_too() -> None:
     """The log may be read late."""
     watch = watching(began=START - 5000, host=True)

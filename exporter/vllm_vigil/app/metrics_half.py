@@ -76,6 +76,7 @@ class MetricsHalf:
         self.samplers = samplers
         self.snapshot = Snapshot()
         self.engines: tuple[EngineHealth, ...] = ()
+        self._stops: Mapping[str, float] = {}
         self.serving_since: Mapping[str, float | None] = {}
         self.last_tick: float | None = None
         self.begun = False
@@ -121,8 +122,9 @@ class MetricsHalf:
         nvml, servers = self._latest("nvml").get(""), judgement.serving_since
         gpu_findings = verdicts.gpus.judge(nvml, snapshot, wall, servers)
         host_findings = verdicts.host.judge(host, snapshot, wall)
-        if judgement.engines != self.engines:
-            self.engines, self._shown = judgement.engines, shown(judgement.engines)
+        if (judgement.engines, judgement.stops) != (self.engines, self._stops):
+            self.engines, self._stops = judgement.engines, judgement.stops
+            self._shown = shown(judgement.engines, judgement.stops)
         self.serving_since = judgement.serving_since
         self.snapshot = self._whole.join([snapshot, self._shown, self._trends.tick(snapshot, now)])
         self.last_tick = now

@@ -106,6 +106,7 @@ class Round:
         parts = _parts(self, telemetry, clock)
         taps = (recorder.hear, recorder.freeze) if recorder else (_ignore, _ignore)
         hear = self._verdict.hear
+        self._verdict.recall_stops(self.incidents.stops(), clock.wall())
         self.alerts = AlertHalf(parts, clock, telemetry, hear, self._changed, heard=taps[0], opens=taps[1])
         self._clock = clock
         self._began = clock.monotonic()
@@ -115,8 +116,7 @@ class Round:
         normalisers = {
             server.server: Normaliser(server.max_series, passthrough=server.passthrough) for server in config.vllm
         }
-        told = [(each.rule, each.server) for each in store.open_incidents()]
-        watch = WatchVerdict(config.watch, list(logs), told)
+        watch = WatchVerdict(config.watch, list(logs), [(each.rule, each.server) for each in store.open_incidents()])
         self.metrics = MetricsHalf(
             samplers,
             Verdicts(self._verdict, watch=watch),

@@ -17,6 +17,7 @@ STARTING_SECONDS = 1800.0
 EARLY_SECONDS = 5.0  # the processes of one server write a stop in any order
 LATE_SECONDS = 120.0
 RECENT = 5
+STARTED, READY, STOPPING = "server_started", "server_ready", "server_stopping"
 _MOMENTS = ("started_at", "ready_at", "trouble_at", "stop_at", "served_at", "serving_since", "served_from")
 
 
@@ -50,8 +51,12 @@ class Life:
         return len(self.starts)
 
     def learn(self, event: Event) -> None:
-        """What its log says of its settings, for when its memory runs out."""
-        if event.kind == "server_started":
+        """What its log says of its life, and of its settings for when its memory runs out."""
+        if event.kind == READY:
+            self.ready(event.at)
+        elif event.kind == STOPPING:
+            self.stop(event.at)
+        elif event.kind == STARTED:
             self.settings = settings(event.record.message)
         elif event.kind == "kv_memory_short":
             short = size(f"{event.fields.get('short', '')} GiB") or 0.0

@@ -17,7 +17,7 @@ from typing import Any
 from vllm_vigil.incidents.burst import Fix, Windows
 from vllm_vigil.incidents.flaps import Flaps
 from vllm_vigil.incidents.held import FOLD_SECONDS, UNCONFIRMED_SECONDS, Held, opened
-from vllm_vigil.incidents.life import Life
+from vllm_vigil.incidents.life import STARTED, Life
 from vllm_vigil.incidents.rules import Rule
 from vllm_vigil.incidents.shortage import Look, Surroundings
 from vllm_vigil.incidents.sign import Sign, of_event, of_finding
@@ -27,7 +27,6 @@ from vllm_vigil.model import Change, Event, Finding, Incident, IncidentState, Se
 MAX_OPEN_PER_RULE = 20  # templates of errors can be many; beyond this they count for the newest
 
 BY_HAND = "resolved by hand"
-STARTED, READY, STOPPING = "server_started", "server_ready", "server_stopping"
 
 
 class Incidents:
@@ -51,11 +50,7 @@ class Incidents:
         life.learn(event)
         if event.record.old:
             return self._warm(event, life)
-        if event.kind == READY:
-            life.ready(event.at)
-        elif event.kind == STOPPING:
-            life.stop(event.at)
-        elif event.kind == STARTED:
+        if event.kind == STARTED:
             return self._started(event, life)
         rule = self._rules.get(event.rule)
         if rule is None or not rule.enabled or life.explains(rule, event.at, found=False):
@@ -67,11 +62,7 @@ class Incidents:
     def _warm(self, event: Event, life: Life) -> list[Change]:
         """What stood in a log before it was first seen counts towards what comes, and opens nothing itself."""
         rule = self._rules.get(event.rule)
-        if event.kind == READY:
-            life.ready(event.at)
-        elif event.kind == STOPPING:
-            life.stop(event.at)
-        elif event.kind == STARTED:
+        if event.kind == STARTED:
             life.start(event.at, self._rules["boot_loop"].window if "boot_loop" in self._rules else 0.0)
         elif rule is not None and rule.enabled and rule.count > 1 and not life.explains(rule, event.at, found=False):
             sign = of_event(event, rule)
@@ -156,6 +147,10 @@ class Incidents:
     def open(self) -> list[Incident]:
         """What is wrong now, oldest first."""
         return sorted((held.incident for held in self._open.values()), key=lambda incident: incident.opened)
+
+    def stops(self) -> dict[str, float]:
+        """The servers that were told to stop and have not come back, and when."""
+        return {server: life.stop_at for server, life in self._lives.items() if life.stopped and life.stop_at}
 
     # --- which incident a sign belongs to
 

@@ -51,10 +51,11 @@ class Prober:
         self._trouble = ""
 
     def consider(self, *, doubted: bool, serving: bool) -> None:
-        """See whether there is a reason to ask now: a doubt, or the time of the next canary while it serves."""
+        """See whether to ask now: in doubt; while it serves, when it is time, or when the last had no good end."""
         if self._busy or self._wanted.full():
             return
-        occasion = self._schedule.due(self._clock.monotonic(), doubted=doubted, serving=serving)
+        failed = self._shown is not None and not self._shown[1]
+        occasion = self._schedule.due(self._clock.monotonic(), doubted=doubted, serving=serving, failed=failed)
         if occasion is not None:
             self._wanted.put_nowait(occasion)
 

@@ -22,12 +22,15 @@ class Schedule:
         self._began: float | None = None
         self._canary: float | None = None
 
-    def due(self, now: float, *, doubted: bool, serving: bool) -> Occasion | None:
-        """What to ask for now (monotonic seconds), which then counts as begun; a doubt goes first."""
+    def due(self, now: float, *, doubted: bool, serving: bool, failed: bool = False) -> Occasion | None:
+        """What to ask for now (monotonic seconds), which then counts as begun; a doubt goes first.
+
+        `failed` is how the last one ended: without a schedule it would be said for ever of a server that is well again.
+        """
         if self._began is not None and now - self._began < self._settings.at_most_every:
             return None
         every = self._settings.every
-        if doubted:
+        if doubted or (failed and serving and every is None):
             self._began = now
             return Occasion.DOUBT
         if serving and every is not None and (self._canary is None or now - self._canary >= every):

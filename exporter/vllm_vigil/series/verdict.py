@@ -31,4 +31,12 @@ ENGINE_STEP_AGE = Spec(
     ENGINE,
 )
 
-VERDICT_SPECS = (ENGINE_STATE, ENGINE_STATE_START_TIME, ENGINE_STEP_AGE)
+SERVER_STOP_REQUESTED = Spec(
+    "llm_server_stop_requested_timestamp_seconds",
+    Kind.GAUGE,
+    "seconds",
+    "When the server was told to stop, as its log says, in seconds since the epoch; until it answers or starts again.",
+    ("server",),
+)
+
+VERDICT_SPECS = (ENGINE_STATE, ENGINE_STATE_START_TIME, ENGINE_STEP_AGE, SERVER_STOP_REQUESTED)

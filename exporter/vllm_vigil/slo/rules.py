@@ -5,7 +5,8 @@ budget is burnt within an hour or a twentieth within six, a ticket when a tenth 
 short window of each pair ends the alert soon after the trouble.
 
 An outage that has been told (`alert_rules/availability.yml`) is not told again as a burnt budget: the requests that it
-held are counted when it ends. A pair says nothing until its short window holds nothing of that any more.
+held are counted when it ends. A pair says nothing until its short window holds nothing of that any more. So it is with
+a storm of 5xx for which VllmHttp5xxOverFivePercent has paged, and the budget of availability.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ SLOW = (Pair("1d", "2h", 3, "2h5m"), Pair("3d", "6h", 1, "6h5m"))
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 TOLD = "server:llm_outage_alerts:count"
 """How many alerts on outages of a server fire."""
+
+TOLD_5XX = 'ALERTS{alertname="VllmHttp5xxOverFivePercent", alertstate="firing"}'
+"""The page for the same failures by their share of the last minutes; it does not fire while a burnt budget does."""
 
 LEAST_ERRORS = 10
 """Fewer failures than this in the long window are chance, whatever their share."""
@@ -107,7 +111,7 @@ def _alerts(promise: Promise) -> Iterator[Alert]:
     share, budget = "{{ $value | humanizePercentage }}", f"{promise.budget * 100:g} %"
     yield Alert(
         f"Vllm{promise.short}BudgetBurnsFast",
-        _burn(promise, FAST),
+        _burn(promise, FAST, told=() if promise.series else (TOLD_5XX,)),
         "2m",
         {"severity": "critical", "component": promise.component, **own_labels(promise.tier, promise.server)},
         f"{share} of {promise.failed} at {promise.who}.",
@@ -125,12 +129,12 @@ def _alerts(promise: Promise) -> Iterator[Alert]:
     )
 
 
-def _burn(promise: Promise, pairs: tuple[Pair, ...]) -> str:
+def _burn(promise: Promise, pairs: tuple[Pair, ...], told: tuple[str, ...] = ()) -> str:
     return "\nor\n".join(
         f"{promise.recorded(f'errors:ratio_rate{pair.long}')} > {round(pair.factor * promise.budget, 6):g}\n"
         f"  and {promise.recorded(f'errors:ratio_rate{pair.short}')} > {round(pair.factor * promise.budget, 6):g}\n"
-        f"  and {promise.recorded(f'errors:increase{pair.long}')} > {LEAST_ERRORS}\n"
-        f"  unless on ({SERVER}) max_over_time({TOLD}[{pair.settled}])"
+        f"  and {promise.recorded(f'errors:increase{pair.long}')} > {LEAST_ERRORS}"
+        + "".join(f"\n  unless on ({SERVER}) max_over_time({each}[{pair.settled}])" for each in (TOLD, *told))
         for pair in pairs
     )
 

@@ -34,9 +34,11 @@ def of_server(server: Server, name: str, reading: Reading, snapshot: Snapshot, n
     ]
     server.had_processes = server.had_processes or bool(starts)
     newest = max(starts, default=0.0)
+    if server.life_now(now) in ENDS and _started(snapshot, name) > server.life_wall + START_SLACK_SECONDS:
+        server.begins(now)
     life = server.life_now(now)
     if life in ENDS and newest > server.life_wall:
-        life = ""  # it was started again
+        life = ""  # it may have been started again, or a process of it ends late
     fresh = newest > max((server.answered_wall or 0.0) - START_SLACK_SECONDS, wall - START_SECONDS)
     return Evidence(
         error=reading.error,
@@ -45,6 +47,18 @@ def of_server(server: Server, name: str, reading: Reading, snapshot: Snapshot, n
         life_seconds=now - server.life_at,
         young=wall - newest if fresh else None,
         gone=_gone(server, starts, snapshot, now),
+    )
+
+
+def _started(snapshot: Snapshot, name: str) -> float:
+    """When its newest API server began, 0 if none is seen."""
+    return max(
+        (
+            point.value
+            for point in snapshot.points("llm_process_start_time_seconds")
+            if value_of(point.labels, "server") == name and value_of(point.labels, "role") == "api_server"
+        ),
+        default=0.0,
     )
 
 

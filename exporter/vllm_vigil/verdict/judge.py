@@ -41,13 +41,14 @@ class Judgement:
     """What a tick came to. `serving_since` is None for a server that is not serving now.
 
     `doubts` are the servers whose signs disagree or say that no request is answered, each with the reason: a probe
-    would decide.
+    would decide. `stops` are those that were told to stop and have not come back, and when that was (epoch seconds).
     """
 
     engines: tuple[EngineHealth, ...]
     findings: tuple[Finding, ...]
     serving_since: Mapping[str, float | None]
     doubts: Mapping[str, str] = field(default_factory=dict)
+    stops: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,16 @@ class Verdict:
         """
         self._server(server).probe = Probe(answered, self._watched.at(began), words)
 
+    def recall_stops(self, stops: Mapping[str, float], now: float) -> None:
+        """Servers that were told to stop and have not come back, and when, as an earlier process of ours knew."""
+        for server, at in stops.items():
+            self._server(server).recall("stopping", self._watched.seconds - (now - at), at)
+
     def move(self, seconds: float) -> None:
         """The wall clock was set by so much."""
         self._onsets.move(seconds)
+        for server in self._servers.values():
+            server.move(seconds)
 
     def judge(
         self, readings: Mapping[str, Reading | None], snapshot: Snapshot, now: float, host: Reading | None
@@ -113,6 +121,7 @@ class Verdict:
         found: list[Finding] = []
         serving: dict[str, float | None] = {}
         doubts: dict[str, str] = {}
+        stops: dict[str, float] = {}
         for name, reading in readings.items():
             if reading is None:
                 serving[name] = None
@@ -121,6 +130,8 @@ class Verdict:
             self._read(tick, server, name, reading)
             if doubt := self._settle(tick, server, name, reading):
                 doubts[name] = doubt
+            if (stop := server.told_to_stop(tick.now)) is not None:
+                stops[name] = stop
             answers = reading.error is None
             engines += [
                 _health(name, *each, tick.now, answers=answers) for each in sorted(server.engines.items(), key=_KEY)
@@ -128,7 +139,7 @@ class Verdict:
             found += findings(name, server, reading, self.settings, tick.now, now)
             states = server.states()
             serving[name] = self._onsets.since(("serving", name), now, holds=bool(states) and states <= SERVING_STATES)
-        return Judgement(tuple(engines), tuple(found), serving, doubts)
+        return Judgement(tuple(engines), tuple(found), serving, doubts, stops)
 
     def _server(self, name: str) -> Server:
         if name not in self._servers:

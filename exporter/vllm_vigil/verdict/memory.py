@@ -81,10 +81,22 @@ class Server:
     probe: Probe | None = None
 
     def hear(self, life: str, now: float, wall: float) -> None:
-        """What its log says of its life now."""
+        """What its log says of its life now. One that was told to stop ends, however its processes call that."""
+        if life == "dead" and self.life_now(now) == "stopping":
+            return
         self.life, self.life_at, self.life_wall = life, now, wall
         lasts = self.down_since is not None and life in ENDS  # a log may be read after its end
         self.life_until = float("inf") if lasts else now + LIFE_SECONDS.get(life, 0.0)
+
+    def recall(self, life: str, now: float, wall: float) -> None:
+        """It did not answer, and its log had said that, when we last looked; its first answer ends it."""
+        self.life, self.life_at, self.life_wall, self.life_until = life, now, wall, float("inf")
+        self.down_since = now
+
+    def move(self, seconds: float) -> None:
+        """The wall clock was set by so much."""
+        self.life_wall += seconds
+        self.answered_wall = None if self.answered_wall is None else self.answered_wall + seconds
 
     def falls(self, now: float) -> None:
         """It does not answer any more. What its log said just before explains that for as long as it lasts."""
@@ -94,7 +106,16 @@ class Server:
 
     def rises(self, now: float) -> None:
         """It answers again, so that what its log said before is over."""
-        self.life_until, self.down_since = now, None
+        self.begins(now)
+        self.down_since = None
+
+    def begins(self, now: float) -> None:
+        """It was started again, so that what its log said before explains nothing of what comes."""
+        self.life_until = now
+
+    def told_to_stop(self, now: float) -> float | None:
+        """When its log said that it was told to stop (epoch seconds), while that counts."""
+        return self.life_wall if self.life_now(now) == "stopping" else None
 
     def life_now(self, now: float) -> str:
         """What the log said last, while that counts."""

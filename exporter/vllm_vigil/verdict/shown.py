@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from vllm_vigil.model import EngineHealth, EngineState, Labels, Point, Series, Snapshot, labels
 
 
-def shown(engines: Iterable[EngineHealth]) -> Snapshot:
-    """`llm_engine_state` as a state set, since when it is so, and how long ago the last step was."""
+def shown(engines: Iterable[EngineHealth], stops: Mapping[str, float]) -> Snapshot:
+    """`llm_engine_state` as a state set, since when it is so, and how long ago the last step was; `stops` by server."""
     states: list[Point] = []
     starts: list[Point] = []
     ages: list[Point] = []
@@ -23,6 +23,7 @@ def shown(engines: Iterable[EngineHealth]) -> Snapshot:
         "llm_engine_state": states,
         "llm_engine_state_start_time_seconds": starts,
         "llm_engine_step_age_seconds": ages,
+        "llm_server_stop_requested_timestamp_seconds": [Point(labels(server=name), at) for name, at in stops.items()],
     }
     return Snapshot({name: Series(name, tuple(points)) for name, points in found.items() if points})
 
