@@ -26,6 +26,16 @@ STORY = (
 )
 
 
+ONE_PAGE_EACH = (
+    Scene("both servers start", 60, only(chat=LOADING, code=LOADING)),
+    Scene("ordinary traffic", 180, only(chat=READY, code=READY)),
+    Scene("code is told to stop", 240, only(code=Act(Mood.DOWN, 0, log="stop"))),
+    Scene("code loads", 60, only(code=LOADING)),
+    Scene("two thirds of what chat is asked fail", 420, only(chat=Act(errors=3), code=READY)),
+    Scene("a GPU of code is lost", 240, only(code=Act(Mood.DOWN, 0, log="gpu_lost")), lost=frozenset({3})),
+)
+
+
 def receivers(told: list[Told], alert: str) -> set[tuple[str, str]]:
     """Who was told what of an alert."""
     return {(each.receiver, each.status) for each in told if each.alert == alert}
@@ -56,6 +66,25 @@ def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_pa
     assert dead.annotations["runbook_url"].endswith("/docs/runbooks/VllmEngineDead.md")
     assert {"VllmEngineDead"} == {each.alert for each in told if each.labels["severity"] == "critical"}
     assert {"VigilSidecarDown"} == {each.alert for each in told if each.labels["severity"] == "warning"}
+
+
+@pytest.mark.no_cover
+@pytest.mark.timeout(300)
+def test_each_trouble_is_one_page_and_a_stop_that_was_asked_for_is_none(tmp_path: Path) -> None:
+    """A storm of 5xx by one of the rules that see it, a lost GPU by itself and not by the engine that dies of it."""
+    rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
+    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml").read_text())
+    with (
+        Simulation(tmp_path / "play", ONE_PAGE_EACH, step_seconds=SPEED) as simulation,
+        monitoring(tmp_path, rules, routes) as stage,
+    ):
+        for moment in one_a_second(simulation.moments()):
+            stage.page = moment.text
+        until(60, "the lost GPU pages", lambda: receivers(stage.told, "GpuLost"))
+    pages = [each for each in stage.told if each.labels["severity"] == "critical" and each.status == "firing"]
+    storm = {"VllmHttp5xxOverFivePercent", "VllmAvailabilityBudgetBurnsFast"} & {each.alert for each in pages}
+    assert 1 == len(storm)
+    assert {"GpuLost"} == {each.alert for each in pages} - storm
 
 
 def test_a_faster_clock_changes_durations_and_nothing_else() -> None:

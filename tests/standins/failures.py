@@ -200,7 +200,7 @@ FAILURES = (
     ),
     Failure(
         "http_5xx_storm",
-        "two thirds of the requests are answered with 500, after a day that was good",
+        "two thirds of the requests are answered with 500, after hours that were good",
         (_of(Act(errors=3), 10, "chat"), AFTER),
         {
             "VllmHttp5xxOverFivePercent(chat)": 300,
