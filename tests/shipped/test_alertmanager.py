@@ -275,6 +275,20 @@ def test_a_lost_gpu_mutes_its_engine_and_a_dead_engine_its_latency(told: tuple[A
     assert told_of == ["Critical: GpuLost", "Critical: VllmEngineDead", "Warning: VigilSidecarDown"]
 
 
+def test_what_one_fault_says_in_two_ways_is_told_once(told: tuple[Alertmanager, Channels]) -> None:
+    """A double bit error by its XID and not by the counter, an engine that the kernel killed by the kernel's word."""
+    member, channels = told
+    member.add(fired("GpuXidHardware"), elsewhere(fired("VllmOomKilled")))
+    until(20, "both are told", lambda: len(posted(channels, "/v2")) == 2)
+    uuid = {"uuid": fired("GpuXidHardware")["labels"]["uuid"]}
+    counter = fired("GpuEccUncorrected")
+    member.add(counter | {"labels": counter["labels"] | uuid}, elsewhere(fired("VllmEngineDead")))
+    member.add(fired("VigilPagesNotDelivered"))
+    until(20, "the last is told", lambda: "VigilPagesNotDelivered" in str(posted(channels, "/services")))
+    told_of = sorted(message["attachments"][0]["title"] for message in posted(channels, "/services"))
+    assert told_of == ["Critical: GpuXidHardware", "Critical: VigilPagesNotDelivered", "Critical: VllmOomKilled"]
+
+
 def test_one_slowness_is_one_page(told: tuple[Alertmanager, Channels]) -> None:
     """Late first tokens page, the long requests that come of them do not; where tokens are slow, that alone does."""
     member, channels = told
