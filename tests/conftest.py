@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import coverage
 import pytest
 
+from standins.channels import Channels
 from vllm_vigil.clock import CrankedClock
 from vllm_vigil.telemetry import Telemetry
 
@@ -21,6 +23,21 @@ def clock() -> CrankedClock:
 def telemetry(clock: CrankedClock) -> Telemetry:
     """The sidecar's own metrics, from 0."""
     return Telemetry(clock)
+
+
+@pytest.fixture
+def channels() -> Iterator[Channels]:
+    """The providers of chat, pages and webhooks, played here."""
+    with Channels() as playing:
+        yield playing
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """An empty log that is followed from its beginning."""
+    path = tmp_path / "vllm.log"
+    path.touch()
+    return path
 
 
 @pytest.hookimpl(wrapper=True)

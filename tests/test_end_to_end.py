@@ -39,25 +39,10 @@ notify:
 
 
 @pytest.fixture
-def channels() -> Iterator[Channels]:
-    """Slack and PagerDuty, played here."""
-    with Channels() as playing:
-        yield playing
-
-
-@pytest.fixture
 def vllm() -> Iterator[StandInVllm]:
     """A server that shows a recorded page."""
     with StandInVllm(PAGE) as server:
         yield server
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """An empty log that is followed from its beginning."""
-    path = tmp_path / "vllm.log"
-    path.touch()
-    return path
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from standins.channels import DISCORD, DISCORD_HOST, PAGERDUTY, PAGERDUTY_HOST, SLACK, SLACK_HOST, Channels
 from standins.program import Program, until
@@ -50,13 +48,6 @@ notify:
     pagerduty: {{url: "{pagerduty}"}}
     discord: {{url: "{discord}"}}
 """
-
-
-@pytest.fixture
-def channels() -> Iterator[Channels]:
-    """The providers, played here."""
-    with Channels() as playing:
-        yield playing
 
 
 def test_no_planted_secret_leaves_the_program_or_stays_in_it(channels: Channels, tmp_path: Path) -> None:

@@ -33,13 +33,6 @@ notify:
 
 
 @pytest.fixture
-def channels() -> Iterator[Channels]:
-    """A webhook, played here."""
-    with Channels() as playing:
-        yield playing
-
-
-@pytest.fixture
 def program(channels: Channels, tmp_path: Path) -> Iterator[Program]:
     """The sidecar beside a server that shows a recorded page, for three ticks."""
     log = tmp_path / "vllm.log"

@@ -35,21 +35,6 @@ def disk(tmp_path: Path) -> SlowDisk:
 
 
 @pytest.fixture
-def channels() -> Iterator[Channels]:
-    """PagerDuty, played here."""
-    with Channels() as playing:
-        yield playing
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """An empty log that is followed from its beginning."""
-    path = tmp_path / "vllm.log"
-    path.touch()
-    return path
-
-
-@pytest.fixture
 def program(disk: SlowDisk, channels: Channels, log: Path, tmp_path: Path) -> Iterator[Program]:
     """The sidecar on that disk, beside a vLLM."""
     with StandInVllm(PAGE) as vllm:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from standins.channels import Channels
 from standins.real_vllm import RealVllm
 
 
@@ -22,10 +21,3 @@ def vllm(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[R
     server = RealVllm(Path(os.environ["VIGIL_REAL_VLLM"]), tmp_path_factory.mktemp("vllm"), core)
     yield server
     server.stop()
-
-
-@pytest.fixture
-def channels() -> Iterator[Channels]:
-    """Slack and PagerDuty, played here."""
-    with Channels() as playing:
-        yield playing

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 from standins.failures import READY
-from standins.live_alerts import SPEED, Told, faster, faster_rules, monitoring, one_a_second
+from standins.live_alerts import SPEED, Stage, Told, faster, faster_rules, monitoring, one_a_second
 from standins.program import until
 from standins.shipped import ROOT
 from standins.simulation import Simulation
@@ -41,18 +43,25 @@ def receivers(told: list[Told], alert: str) -> set[tuple[str, str]]:
     return {(each.receiver, each.status) for each in told if each.alert == alert}
 
 
+@contextmanager
+def played(directory: Path, story: Sequence[Scene]) -> Iterator[Stage]:
+    """The pair that has seen a whole story, under the shipped rules and routes, and goes on."""
+    rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
+    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml").read_text())
+    with (
+        Simulation(directory / "play", story, step_seconds=SPEED) as simulation,
+        monitoring(directory, rules, routes) as stage,
+    ):
+        for moment in one_a_second(simulation.moments()):
+            stage.page = moment.text
+        yield stage
+
+
 @pytest.mark.no_cover
 @pytest.mark.timeout(300)
 def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_path: Path) -> None:
     """A dead engine pages, a sidecar that is down is a warning, both are told to be over; nothing else is told."""
-    rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
-    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml").read_text())
-    with (
-        Simulation(tmp_path / "play", STORY, step_seconds=SPEED) as simulation,
-        monitoring(tmp_path, rules, routes) as stage,
-    ):
-        for moment in one_a_second(simulation.moments()):
-            stage.page = moment.text
+    with played(tmp_path, STORY) as stage:
         until(
             60,
             "the last alert is told to be over",
@@ -72,14 +81,7 @@ def test_failures_reach_the_right_receiver_in_the_right_words_and_resolve(tmp_pa
 @pytest.mark.timeout(300)
 def test_each_trouble_is_one_page_and_a_stop_that_was_asked_for_is_none(tmp_path: Path) -> None:
     """A storm of 5xx by one of the rules that see it, a lost GPU by itself and not by the engine that dies of it."""
-    rules = faster_rules([group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]])
-    routes = yaml.safe_load((ROOT / "alert_rules" / "alertmanager" / "alertmanager.yml").read_text())
-    with (
-        Simulation(tmp_path / "play", ONE_PAGE_EACH, step_seconds=SPEED) as simulation,
-        monitoring(tmp_path, rules, routes) as stage,
-    ):
-        for moment in one_a_second(simulation.moments()):
-            stage.page = moment.text
+    with played(tmp_path, ONE_PAGE_EACH) as stage:
         until(60, "the lost GPU pages", lambda: receivers(stage.told, "GpuLost"))
     pages = [each for each in stage.told if each.labels["severity"] == "critical" and each.status == "firing"]
     storm = {"VllmHttp5xxOverFivePercent", "VllmAvailabilityBudgetBurnsFast"} & {each.alert for each in pages}

@@ -58,21 +58,33 @@ def test_a_slow_disk_is_spared_the_move_until_the_log_is_large(tmp_path: Path, m
     log.write_bytes(bytes(10))
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(module, "QUICK_SECONDS", 0.0)
-    Flush(log, lambda: moves.append(1)).close()
+    flush = Flush(log, lambda: moves.append(1))
+    flush.soon()
+    flush.close()
     assert not moves
     monkeypatch.setattr(module, "LARGE_BYTES", 9)
-    Flush(log, lambda: moves.append(1)).close()
+    flush.close()
     assert [1] == moves
+
+
+def test_who_only_reads_waits_for_no_disk(tmp_path: Path, synced: list[str]) -> None:
+    """A command that lists what there is leaves without a sync."""
+    Store.open(tmp_path).close()
+    synced.clear()
+    Store.peek(tmp_path).close()
+    assert not synced
 
 
 def test_a_failure_is_told_once(tmp_path: Path) -> None:
     """A log that cannot be opened is one; one that is not there is none."""
     (tmp_path / "log").mkdir()
     flush = Flush(tmp_path / "log", lambda: None)
+    flush.soon()
     flush.close()
     assert isinstance(flush.failure(), IsADirectoryError)
     assert flush.failure() is None
     absent = Flush(tmp_path / "none", lambda: None)
+    absent.soon()
     absent.close()
     assert absent.failure() is None
 

@@ -1,7 +1,7 @@
 """Lines and findings -> events -> incidents -> outbox rows, each step in one transaction with the log positions.
 
-With news for people the transaction is written at once; positions, and more of the same, at most once a second: a disk
-takes longer to keep something than all the rest together. A kill anywhere therefore loses no incident: what was not
+With news for people the transaction is written at once; positions, and more of the same, at most once a second: to
+commit takes longer than all the rest together. A kill anywhere therefore loses no incident: what was not
 committed is read again, and gives the same key.
 """
 

@@ -52,10 +52,11 @@ class Flush:
     def close(self) -> bool:
         """Sync for the last time; False if the disk stands still, as would whoever closed the database."""
         self._closed.set()
-        self._wanted.set()
         if self._thread is None:
-            self._once()
+            if self._wanted.is_set():
+                self._once()
             return True
+        self._wanted.set()
         self._thread.join(CLOSE_SECONDS)
         return not self._thread.is_alive()
 
